@@ -1,0 +1,1 @@
+"""Dorami: live commerce for one-person sellers."""

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, ids, money, clock, settings, logging. Imports nothing of ours."""

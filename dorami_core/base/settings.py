@@ -1,0 +1,173 @@
+"""Settings: `config/dorami.toml`, then the environment. Each section is an attrs class; the plugins add theirs."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import attrs
+
+T = TypeVar("T")
+PREFIX = "DORAMI_"
+
+
+class SettingsError(Exception):
+    """A setting is unknown, missing or wrong; the sentence names file, key and what is allowed."""
+
+
+def positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"'{attribute.name}' must be above 0")
+
+
+@attrs.frozen
+class ChatSettings:
+    rate_count: int = attrs.field(default=20, validator=positive)
+    rate_window_s: float = attrs.field(default=10, validator=positive)
+    max_chars: int = attrs.field(default=500, validator=positive)
+
+
+@attrs.frozen
+class StreamSettings:
+    grace_s: float = attrs.field(default=30, validator=positive)
+
+
+@attrs.frozen
+class EdgeSettings:
+    ping_interval_s: float = attrs.field(default=25, validator=positive)
+    ping_timeout_s: float = attrs.field(default=20, validator=positive)
+    max_payload_bytes: int = attrs.field(default=1_000_000, validator=positive)
+    connect_timeout_s: float = attrs.field(default=45, validator=positive)
+    gather_max_s: float = attrs.field(default=0.05, validator=positive)
+    queue_max_bytes: int = attrs.field(default=1_000_000, validator=positive)
+
+
+@attrs.frozen
+class MediaSettings:
+    flv_interval_s: float = attrs.field(default=0.05, validator=positive)
+    viewer_queue_max_bytes: int = attrs.field(default=4_000_000, validator=positive)
+    hls_segment_s: float = attrs.field(default=1.0, validator=positive)
+    hls_window: int = attrs.field(default=6, validator=positive)
+
+
+@attrs.frozen
+class RtmpSettings:
+    public_host: str = ""
+    max_message_bytes: int = attrs.field(default=16_000_000, validator=positive)
+    idle_timeout_s: float = attrs.field(default=10, validator=positive)
+
+
+@attrs.frozen
+class ShopSettings:
+    currency: str = attrs.field(default="USD", validator=attrs.validators.in_(("USD", "EUR", "GBP", "KRW", "JPY")))
+    timezone: str = "Asia/Seoul"
+
+
+@attrs.frozen
+class WebSettings:
+    hosts: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class LimitSettings:
+    exempt_addresses: list[str] = attrs.field(factory=list)
+
+
+CORE_SECTIONS: Mapping[str, type] = {
+    "chat": ChatSettings,
+    "streams": StreamSettings,
+    "edge": EdgeSettings,
+    "media": MediaSettings,
+    "rtmp": RtmpSettings,
+    "shop": ShopSettings,
+    "web": WebSettings,
+    "limits": LimitSettings,
+}
+
+
+class Settings:
+    """All sections, built and checked."""
+
+    def __init__(self, sections: Mapping[str, Any]) -> None:
+        self._by_type = {type(section): section for section in sections.values()}
+        self.sections = dict(sections)
+
+    def section(self, kind: type[T]) -> T:
+        return self._by_type[kind]  # type: ignore[no-any-return]
+
+
+def load_settings(file: Path | None, environ: Mapping[str, str], sections: Mapping[str, type]) -> Settings:
+    """Reads the file (None: defaults only), lets `DORAMI_SECTION__NAME` win, and builds every section.
+
+    SettingsError names the first thing that is wrong.
+    """
+    tables: dict[str, dict[str, Any]] = {}
+    if file is not None:
+        try:
+            tables = tomllib.loads(file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{file}: {error}") from error
+    origin = {(name, key): str(file) for name, table in tables.items() if isinstance(table, dict) for key in table}
+    for name, text in environ.items():
+        if not name.startswith(PREFIX) or "__" not in name:
+            continue
+        section, key = name.removeprefix(PREFIX).lower().split("__", 1)
+        kind = sections.get(section)
+        hints = get_type_hints(kind) if kind else {}
+        if key not in hints:
+            raise SettingsError(f"environment: {name} is no setting")
+        tables.setdefault(section, {})[key] = _from_text(name, text, hints[key])
+        origin[section, key] = f"environment {name}"
+    unknown = sorted(set(tables) - set(sections))
+    if unknown:
+        raise SettingsError(f"{file}: [{unknown[0]}] is no section; there are {', '.join(sorted(sections))}")
+    return Settings({name: _build(name, kind, tables.get(name, {}), origin, file) for name, kind in sections.items()})
+
+
+def _build(name: str, kind: type, table: Any, origin: Mapping[tuple[str, str], str], file: Path | None) -> Any:
+    hints = get_type_hints(kind)
+    if not isinstance(table, dict):
+        raise SettingsError(f"{file}: {name} must be a section")
+    values = {}
+    for key, value in table.items():
+        where = f"{origin.get((name, key), str(file))}: {name}.{key}"
+        if key not in hints:
+            raise SettingsError(f"{where} is no setting; [{name}] has {', '.join(sorted(hints))}")
+        values[key] = _checked(where, value, hints[key])
+    try:
+        return kind(**values)
+    except ValueError as error:
+        bad = next((key for key in values if f"'{key}'" in str(error)), None)
+        shown = f"{name}.{bad}" if bad else ", ".join(f"{name}.{key}" for key in values)
+        where = origin.get((name, bad or ""), str(file))
+        problem = str(error.args[0]).removeprefix(f"'{bad}' ")
+        raise SettingsError(f"{where}: {shown}: {problem}") from error
+
+
+def _checked(where: str, value: Any, hint: Any) -> Any:
+    if hint is float and type(value) is int:
+        return float(value)
+    allowed = get_origin(hint) or hint
+    if type(value) is not allowed:
+        raise SettingsError(f"{where} must be {_name(hint)}, not {value!r}")
+    if allowed is list and not all(type(item) is get_args(hint)[0] for item in value):
+        raise SettingsError(f"{where} must be {_name(hint)}, not {value!r}")
+    return value
+
+
+def _from_text(name: str, text: str, hint: Any) -> Any:
+    if hint is str:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"environment: {name} must be {_name(hint)}, not {text!r}") from error
+
+
+def _name(hint: Any) -> str:
+    kind = get_origin(hint) or hint
+    names = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", list: "list of strings"}
+    return names.get(kind, str(kind))
