@@ -1,0 +1,1 @@
+"""What happened: frozen classes, their codec, and the outbox that delivers them after the commit."""

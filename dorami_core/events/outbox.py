@@ -1,0 +1,244 @@
+"""The outbox: events written in the transaction, delivered after the commit, at least once, in order per aggregate.
+
+One process delivers at a time (a session's advisory lock). It gives each row that it can see a position; a cursor per
+subscriber says how far it got. What a subscriber fails on is parked, and with it all later events of that aggregate
+for that subscriber; after `MAX_ATTEMPTS` failures it stays there as a dead letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import attrs
+import structlog
+import trio
+
+from dorami_core.base.errors import DoramiError
+from dorami_core.base.ids import new_uuid
+from dorami_core.events.codec import EventCodec
+from dorami_core.events.model import Event, EventMeta
+from dorami_core.hooks.transactions import Database, Queries, Row
+
+log = structlog.get_logger()
+
+MAX_ATTEMPTS = 8
+BATCH = 200
+POLL_S = 0.25
+LOCK_KEY = 0x646F72616D690001
+
+WRITE = """
+WITH new AS (
+    SELECT e->>'id' AS event_id, e->>'type' AS type, e->>'aggregate' AS aggregate, e->'payload' AS payload, n,
+           row_number() OVER (PARTITION BY e->>'aggregate' ORDER BY n) AS nth
+    FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS t(e, n)
+), counted AS (
+    INSERT INTO core.aggregates AS a (aggregate, seq)
+    SELECT aggregate, count(*) FROM new GROUP BY aggregate ORDER BY aggregate
+    ON CONFLICT (aggregate) DO UPDATE SET seq = a.seq + excluded.seq
+    RETURNING aggregate, seq
+), totals AS (
+    SELECT aggregate, count(*) AS n FROM new GROUP BY aggregate
+)
+INSERT INTO core.outbox (event_id, type, aggregate, aggregate_seq, payload)
+SELECT new.event_id::uuid, new.type, new.aggregate, counted.seq - totals.n + new.nth, new.payload
+FROM new JOIN counted USING (aggregate) JOIN totals USING (aggregate) ORDER BY new.n
+"""
+
+PLACE = """
+UPDATE core.outbox AS o SET position = placed.position
+FROM (SELECT id, nextval('core.outbox_position') AS position
+      FROM (SELECT id FROM core.outbox WHERE position IS NULL ORDER BY id LIMIT $1) AS seen) AS placed
+WHERE o.id = placed.id
+"""
+
+
+class Deliver(Protocol):
+    """Hands one event to one subscriber; raising means that it was not taken."""
+
+    def __call__(self, subscriber: str, hook: str, /, **facts: Any) -> Awaitable[None]: ...
+
+
+class Sessions(Protocol):
+    def acquire_session(self) -> Any:
+        """An async context manager of Queries on one connection, for a lock that a session holds."""
+        ...
+
+
+@attrs.frozen
+class OutboxStatistics:
+    delivered: int
+    failed: int
+    dead: int
+    is_deliverer: bool
+
+
+class OutboxWriter:
+    """Writes buffered events with one statement. Aggregates are locked in the order of their names."""
+
+    def __init__(self, codec: EventCodec) -> None:
+        self._codec = codec
+
+    async def __call__(self, tx: Queries, events: Sequence[Event]) -> None:
+        rows = []
+        for event in events:
+            name, fields = self._codec.encode(event)
+            rows.append({"id": str(new_uuid()), "type": name, "aggregate": event.aggregate, "payload": fields})
+        await tx.execute(WRITE, rows)
+
+
+class Outbox:
+    """Delivers. `poke()` after a commit makes it look at once; it looks every `POLL_S` anyway, for other processes."""
+
+    def __init__(
+        self,
+        db: Database,
+        sessions: Sessions,
+        codec: EventCodec,
+        subscribers: Callable[[str], Sequence[str]],
+        deliver: Deliver,
+    ) -> None:
+        self._db = db
+        self._sessions = sessions
+        self._codec = codec
+        self._subscribers = {
+            name: (kind.hook_name(), tuple(subscribers(kind.hook_name()))) for name, kind in codec.kinds().items()
+        }
+        self._all = tuple(sorted({name for _, names in self._subscribers.values() for name in names}))
+        self._deliver = deliver
+        self._wake = trio.Event()
+        self._delivered = self._failed = self._dead = 0
+        self._is_deliverer = False
+
+    def poke(self) -> None:
+        self._wake.set()
+
+    def statistics(self) -> OutboxStatistics:
+        return OutboxStatistics(self._delivered, self._failed, self._dead, self._is_deliverer)
+
+    async def run(self) -> None:
+        """Runs for ever: becomes the deliverer when nobody else is, and delivers. A lost database is waited for."""
+        while True:
+            try:
+                async with self._sessions.acquire_session() as session:
+                    await self._hold(session)
+            except DoramiError as error:
+                if error.code != "UNAVAILABLE":
+                    raise
+                log.warning("outbox.database_gone")
+            finally:
+                self._is_deliverer = False
+            await trio.sleep(POLL_S)
+
+    async def _hold(self, session: Queries) -> None:
+        if not await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+            return
+        self._is_deliverer = True
+        await self._welcome()
+        while True:
+            self._wake = trio.Event()
+            await session.fetchval("SELECT 1")  # the lock lives and dies with this session
+            if not await self.deliver_once():
+                with trio.move_on_after(POLL_S):
+                    await self._wake.wait()
+
+    async def _welcome(self) -> None:
+        """A subscriber that is new begins with what is written from now on; one that is gone lets go of its rows."""
+        await self._db.execute(
+            """INSERT INTO core.outbox_cursors (subscriber, position)
+               SELECT name, coalesce((SELECT min(position) FROM core.outbox_cursors), 0) FROM unnest($1::text[]) AS name
+               ON CONFLICT DO NOTHING""",
+            list(self._all),
+        )
+
+    async def deliver_once(self) -> bool:
+        """One round over all subscribers. True where something was delivered or tried."""
+        await self._db.execute(PLACE, BATCH)
+        worked = False
+        for subscriber in self._all:
+            worked |= await self._retry_parked(subscriber)
+            worked |= await self._advance(subscriber)
+        return worked
+
+    async def _advance(self, subscriber: str) -> bool:
+        rows = await self._db.fetch(
+            """SELECT o.*, EXISTS (SELECT FROM core.outbox_parked p
+                                   WHERE p.subscriber = $1 AND p.aggregate = o.aggregate) AS waits
+               FROM core.outbox o
+               WHERE o.position > (SELECT position FROM core.outbox_cursors WHERE subscriber = $1)
+               ORDER BY o.position LIMIT $2""",
+            subscriber,
+            BATCH,
+        )
+        if not rows:
+            return False
+        parked: dict[str, None] = {}
+        for row in rows:
+            if row["waits"] or row["aggregate"] in parked:
+                await self._park(subscriber, row, attempts=0, error=None)
+                continue
+            error = await self._try(subscriber, row)
+            if error is not None:
+                parked[row["aggregate"]] = None
+                await self._park(subscriber, row, attempts=1, error=error)
+        await self._db.execute(
+            "UPDATE core.outbox_cursors SET position = $2 WHERE subscriber = $1", subscriber, rows[-1]["position"]
+        )
+        return True
+
+    async def _retry_parked(self, subscriber: str) -> bool:
+        rows = await self._db.fetch(
+            """SELECT o.*, p.attempts FROM core.outbox_parked p JOIN core.outbox o USING (position)
+               WHERE p.subscriber = $1 AND p.retry_at <= core.now() AND p.position =
+                     (SELECT min(q.position) FROM core.outbox_parked q
+                      WHERE q.subscriber = $1 AND q.aggregate = p.aggregate)
+               ORDER BY p.position LIMIT $2""",
+            subscriber,
+            BATCH,
+        )
+        for row in rows:
+            error = await self._try(subscriber, row)
+            if error is None:
+                await self._db.execute(
+                    "DELETE FROM core.outbox_parked WHERE subscriber = $1 AND position = $2",
+                    subscriber,
+                    row["position"],
+                )
+            else:
+                await self._park(subscriber, row, attempts=row["attempts"] + 1, error=error)
+        return bool(rows)
+
+    async def _try(self, subscriber: str, row: Row) -> str | None:
+        hook, names = self._subscribers.get(row["type"], ("", ()))
+        if subscriber not in names:
+            return None
+        try:
+            event = self._codec.decode(row["type"], row["payload"])
+            meta = EventMeta(
+                id=row["event_id"], position=row["position"], aggregate_seq=row["aggregate_seq"], at=row["at"]
+            )
+            await self._deliver(subscriber, hook, event=event, meta=meta)
+        except Exception as error:
+            self._failed += 1
+            log.exception("outbox.failed", subscriber=subscriber, event=row["type"], position=row["position"])
+            return f"{type(error).__name__}: {error}"[:500]
+        self._delivered += 1
+        return None
+
+    async def _park(self, subscriber: str, row: Row, *, attempts: int, error: str | None) -> None:
+        if attempts >= MAX_ATTEMPTS:
+            self._dead += 1
+            log.error("outbox.dead_letter", subscriber=subscriber, event=row["type"], aggregate=row["aggregate"])
+        await self._db.execute(
+            """INSERT INTO core.outbox_parked (subscriber, position, aggregate, attempts, retry_at, error)
+               VALUES ($1, $2, $3, $4, CASE WHEN $4 >= $6 THEN NULL
+                                            ELSE core.now() + make_interval(secs => least(0.1 * 2 ^ $4, 30)) END, $5)
+               ON CONFLICT (subscriber, position)
+               DO UPDATE SET attempts = excluded.attempts, retry_at = excluded.retry_at, error = excluded.error""",
+            subscriber,
+            row["position"],
+            row["aggregate"],
+            attempts,
+            error,
+            MAX_ATTEMPTS,
+        )

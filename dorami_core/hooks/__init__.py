@@ -1,0 +1,88 @@
+"""All that a plugin imports from the core."""
+
+from dorami_core.base.clock import Clock, SystemClock, iso
+from dorami_core.base.errors import DoramiError, ErrorCode, Lang
+from dorami_core.base.ids import StreamKey, UserId, ViewerId, is_stream_key, new_uuid
+from dorami_core.base.money import CURRENCIES, Money
+from dorami_core.base.principal import ANONYMOUS_NAME, Access, Principal, UserIdentity
+from dorami_core.base.structure import from_json, to_json
+from dorami_core.events.model import Event, EventMeta
+from dorami_core.events.streams import (
+    StreamChanged,
+    StreamCreated,
+    StreamEnded,
+    StreamInterrupted,
+    StreamResumed,
+    StreamStarted,
+)
+from dorami_core.hooks.host import (
+    BackgroundTask,
+    DeadlineHandler,
+    DemoSeed,
+    Host,
+    StreamDirectory,
+    StreamView,
+    UserDirectory,
+    UserView,
+)
+from dorami_core.hooks.http import Page, Paged, Redirect, Request, Router, Templates
+from dorami_core.hooks.markers import hookimpl, hookspec
+from dorami_core.hooks.plugin import Plugin
+from dorami_core.hooks.sockets import Delivery, Rooms, SocketConnection, SocketEvents
+from dorami_core.hooks.transactions import Database, Deadlines, Queries, Row, Tx
+
+__all__ = [
+    "ANONYMOUS_NAME",
+    "CURRENCIES",
+    "Access",
+    "BackgroundTask",
+    "Clock",
+    "Database",
+    "DeadlineHandler",
+    "Deadlines",
+    "Delivery",
+    "DemoSeed",
+    "DoramiError",
+    "ErrorCode",
+    "Event",
+    "EventMeta",
+    "Host",
+    "Lang",
+    "Money",
+    "Page",
+    "Paged",
+    "Plugin",
+    "Principal",
+    "Queries",
+    "Redirect",
+    "Request",
+    "Rooms",
+    "Router",
+    "Row",
+    "SocketConnection",
+    "SocketEvents",
+    "StreamChanged",
+    "StreamCreated",
+    "StreamDirectory",
+    "StreamEnded",
+    "StreamInterrupted",
+    "StreamKey",
+    "StreamResumed",
+    "StreamStarted",
+    "StreamView",
+    "SystemClock",
+    "Templates",
+    "Tx",
+    "UserDirectory",
+    "UserId",
+    "UserIdentity",
+    "UserView",
+    "ViewerId",
+    "from_json",
+    "hookimpl",
+    "hookspec",
+    "is_stream_key",
+    "iso",
+    "new_uuid",
+    "to_json",
+]

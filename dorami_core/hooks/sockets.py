@@ -1,0 +1,80 @@
+"""What a plugin may do with viewers' sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any, Protocol
+
+from dorami_core.base.ids import ViewerId
+from dorami_core.base.principal import Access, Principal
+
+
+class Delivery(Enum):
+    """What happens to a message when a socket's queue is full."""
+
+    LATEST = "latest"
+    """Only the newest of this event and room is kept (counts)."""
+    DROPPABLE = "droppable"
+    """The oldest is dropped first (chat)."""
+    REQUIRED = "required"
+    """Never dropped: the socket is cut and comes back (stock, carts, orders)."""
+
+
+class Rooms(Protocol):
+    """Says something to many sockets. Never blocks, never raises for a slow or gone socket; `data` is JSON-able."""
+
+    def emit(
+        self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED
+    ) -> None:
+        """To every socket of the room; encoded once."""
+        ...
+
+    def emit_to_viewer(self, namespace: str, viewer: ViewerId, event: str, data: Any) -> None:
+        """To all sockets of one person in the namespace."""
+        ...
+
+    def emit_to_all(self, namespace: str, event: str, data: Any) -> None:
+        """To every socket of the namespace."""
+        ...
+
+
+class SocketConnection(Protocol):
+    """One client in one namespace."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def principal(self) -> Principal: ...
+    @property
+    def address(self) -> str:
+        """The client's IP address."""
+        ...
+
+    @property
+    def rooms(self) -> frozenset[str]: ...
+    def join(self, room: str) -> None: ...
+    def leave(self, room: str) -> None: ...
+    def emit(self, event: str, data: Any) -> None:
+        """To this client alone, in order with what its rooms say."""
+        ...
+
+
+EventHandler = Callable[[SocketConnection, Any], Awaitable[Any]]
+"""Gets the connection and the payload as the class it was registered with. What it returns becomes `data` of the
+acknowledgement (None: no data); a DoramiError becomes its error."""
+
+DisconnectHandler = Callable[[SocketConnection], Awaitable[None]]
+"""Runs once when a client left the namespace, for whatever reason; its rooms can still be read."""
+
+
+class SocketEvents(Protocol):
+    """Where socket events are registered, at boot."""
+
+    def on(
+        self, namespace: str, event: str, handler: EventHandler, *, payload: type, access: Access = Access.USER
+    ) -> None: ...
+
+    def on_disconnect(self, namespace: str, handler: DisconnectHandler) -> None: ...

@@ -1,0 +1,1 @@
+"""How video comes in: the embedded RTMP server."""

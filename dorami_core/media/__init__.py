@@ -1,0 +1,1 @@
+"""How video goes out: packets, FLV, HLS and the PyAV workers."""

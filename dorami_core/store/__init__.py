@@ -1,0 +1,1 @@
+"""PostgreSQL, Redis, the embedded servers, migrations, durable deadlines."""

@@ -1,0 +1,118 @@
+"""Durable timers: rows that this process wakes up for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+import structlog
+import trio
+
+from dorami_core.base.errors import DoramiError
+from dorami_core.hooks.host import DeadlineHandler
+from dorami_core.hooks.transactions import Database, Tx
+
+log = structlog.get_logger()
+
+BATCH = 100
+POLL_S = 0.2
+RETRY_MAX_S = 30.0
+
+
+@attrs.frozen
+class DeadlineStatistics:
+    fired: int
+    failed: int
+
+
+class DeadlineStore:
+    """Sets and clears timers inside the transaction that needs them; implements `hooks.Deadlines`."""
+
+    async def set(self, tx: Tx, kind: str, key: str, due_at: datetime) -> None:
+        await tx.execute(
+            """INSERT INTO core.deadlines (kind, key, due_at) VALUES ($1, $2, $3)
+               ON CONFLICT (kind, key) DO UPDATE SET due_at = excluded.due_at, attempts = 0""",
+            kind,
+            key,
+            due_at,
+        )
+
+    async def clear(self, tx: Tx, kind: str, key: str) -> None:
+        await tx.execute("DELETE FROM core.deadlines WHERE kind = $1 AND key = $2", kind, key)
+
+
+class DeadlineRunner:
+    """Fires what is due, in batches of one kind and one transaction each.
+
+    A due row is read without a lock: the handler locks its own rows first, in its own order, and the timer is removed
+    last, so that two processes may try the same one and only the handler's re-check counts.
+    """
+
+    def __init__(self, db: Database, handlers: Mapping[str, DeadlineHandler]) -> None:
+        self._db = db
+        self._handlers = dict(handlers)
+        self._fired = self._failed = 0
+
+    def statistics(self) -> DeadlineStatistics:
+        return DeadlineStatistics(self._fired, self._failed)
+
+    async def run(self) -> None:
+        """Runs for ever. A lost database is waited for."""
+        while True:
+            try:
+                worked = await self.fire_due()
+            except DoramiError as error:
+                if error.code != "UNAVAILABLE":
+                    raise
+                log.warning("deadlines.database_gone")
+                worked = False
+            if not worked:
+                await trio.sleep(POLL_S)
+
+    async def fire_due(self) -> bool:
+        """One round; True where a timer was due."""
+        rows = await self._db.fetch(
+            """SELECT kind, key FROM core.deadlines WHERE due_at <= core.now() AND kind = ANY($1)
+               ORDER BY due_at LIMIT $2""",
+            list(self._handlers),
+            BATCH,
+        )
+        due: dict[str, list[str]] = {}
+        for row in rows:
+            due.setdefault(row["kind"], []).append(row["key"])
+        for kind, keys in due.items():
+            await self._fire(kind, keys)
+        return bool(rows)
+
+    async def _fire(self, kind: str, keys: list[str]) -> None:
+        try:
+            async with self._db.transaction() as tx:
+                await self._handlers[kind](tx, keys)
+                await tx.execute(
+                    "DELETE FROM core.deadlines WHERE kind = $1 AND key = ANY($2) AND due_at <= core.now()", kind, keys
+                )
+            self._fired += len(keys)
+        except DoramiError as error:
+            if error.code == "UNAVAILABLE":
+                raise
+            await self._failed_on(kind, keys)
+        except Exception:
+            await self._failed_on(kind, keys)
+
+    async def _failed_on(self, kind: str, keys: list[str]) -> None:
+        """One bad key must not hold up the others: try each by itself, and put off the one that fails."""
+        if len(keys) > 1:
+            for key in keys:
+                await self._fire(kind, [key])
+            return
+        self._failed += 1
+        log.exception("deadline.failed", kind=kind, key=keys[0])
+        await self._db.execute(
+            """UPDATE core.deadlines SET attempts = attempts + 1,
+                      due_at = core.now() + make_interval(secs => least(0.2 * 2 ^ least(attempts, 20), $3))
+               WHERE kind = $1 AND key = $2""",
+            kind,
+            keys[0],
+            RETRY_MAX_S,
+        )
