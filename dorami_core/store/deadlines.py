@@ -110,7 +110,7 @@ class DeadlineRunner:
         log.exception("deadline.failed", kind=kind, key=keys[0])
         await self._db.execute(
             """UPDATE core.deadlines SET attempts = attempts + 1,
-                      due_at = core.now() + make_interval(secs => least(0.2 * 2 ^ least(attempts, 20), $3))
+                      due_at = core.now() + make_interval(secs => least(0.2 * 2 ^ least(attempts, 20), $3::float8))
                WHERE kind = $1 AND key = $2""",
             kind,
             keys[0],

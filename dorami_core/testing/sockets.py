@@ -1,0 +1,132 @@
+"""Rooms and connections that write down what was said, and a registry through which a test sends events."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import count
+from typing import Any
+
+import attrs
+
+from dorami_core.base.errors import DoramiError
+from dorami_core.base.ids import GuestId, UserId, ViewerId, new_uuid
+from dorami_core.base.principal import Access, Principal, Role, UserIdentity
+from dorami_core.base.structure import from_json
+from dorami_core.hooks.sockets import Delivery, DisconnectHandler, EventHandler
+
+
+def user_principal(name: str = "익명", role: Role = "USER") -> Principal:
+    """A signed-in user that no other test has."""
+    return Principal(user=UserIdentity(UserId(new_uuid()), role, name))
+
+
+def guest_principal(name: str = "guest") -> Principal:
+    return Principal(guest_id=GuestId(name))
+
+
+@attrs.frozen
+class Said:
+    """One event; `room` is None for everybody's, a viewer's id for a person's."""
+
+    namespace: str
+    room: str | None
+    event: str
+    data: Any
+    delivery: Delivery = Delivery.REQUIRED
+
+
+class RecordedRooms:
+    """`hooks.Rooms` that keeps what is said, and hands a room's events to the connections that joined it."""
+
+    def __init__(self) -> None:
+        self.said: list[Said] = []
+        self._members: dict[tuple[str, str], list[RecordedConnection]] = defaultdict(list)
+
+    def emit(
+        self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED
+    ) -> None:
+        self.said.append(Said(namespace, room, event, data, delivery))
+        for member in self._members[namespace, room]:
+            member.heard.append((event, data))
+
+    def emit_to_viewer(self, namespace: str, viewer: ViewerId, event: str, data: Any) -> None:
+        self.said.append(Said(namespace, viewer, event, data))
+
+    def emit_to_all(self, namespace: str, event: str, data: Any) -> None:
+        self.said.append(Said(namespace, None, event, data))
+
+    def of(self, event: str) -> list[Any]:
+        """The data of every event of this name, in order."""
+        return [said.data for said in self.said if said.event == event]
+
+    def enter(self, member: RecordedConnection, room: str) -> None:
+        self._members[member.namespace, room].append(member)
+
+    def exit(self, member: RecordedConnection, room: str) -> None:
+        self._members[member.namespace, room].remove(member)
+
+
+class RecordedConnection:
+    """`hooks.SocketConnection`; `heard` is what its client got, in order."""
+
+    _numbers = count(1)
+
+    def __init__(self, rooms: RecordedRooms, namespace: str, principal: Principal) -> None:
+        self.id = f"connection-{next(self._numbers)}"
+        self.namespace = namespace
+        self.principal = principal
+        self.address = "127.0.0.1"
+        self.heard: list[tuple[str, Any]] = []
+        self._rooms = rooms
+        self._joined: set[str] = set()
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        return frozenset(self._joined)
+
+    def join(self, room: str) -> None:
+        if room not in self._joined:
+            self._joined.add(room)
+            self._rooms.enter(self, room)
+
+    def leave(self, room: str) -> None:
+        if room in self._joined:
+            self._joined.remove(room)
+            self._rooms.exit(self, room)
+
+    def emit(self, event: str, data: Any) -> None:
+        self.heard.append((event, data))
+
+
+class RecordedSockets:
+    """`hooks.SocketEvents`: `send` does what the edge does with an event, `disconnect` what it does at the end."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[tuple[str, str], tuple[EventHandler, type, Access]] = {}
+        self._disconnect: dict[str, list[DisconnectHandler]] = defaultdict(list)
+
+    def on(
+        self, namespace: str, event: str, handler: EventHandler, *, payload: type, access: Access = Access.USER
+    ) -> None:
+        if (namespace, event) in self._handlers:
+            raise ValueError(f"{event} of {namespace} is registered twice")
+        self._handlers[namespace, event] = (handler, payload, access)
+
+    def on_disconnect(self, namespace: str, handler: DisconnectHandler) -> None:
+        self._disconnect[namespace].append(handler)
+
+    async def send(self, connection: RecordedConnection, event: str, data: Any = None) -> Any:
+        """The data of the acknowledgement; raises the DoramiError of a refusal."""
+        found = self._handlers.get((connection.namespace, event))
+        if found is None:
+            raise DoramiError("VALIDATION_FAILED", event=event)
+        handler, payload, access = found
+        connection.principal.require(access)
+        return await handler(connection, from_json({} if data is None else data, payload))
+
+    async def disconnect(self, connection: RecordedConnection) -> None:
+        """As the edge: the rooms can still be read, and hear nothing more of it."""
+        for handler in self._disconnect[connection.namespace]:
+            await handler(connection)
+        for room in connection.rooms:
+            connection.leave(room)

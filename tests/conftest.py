@@ -1,0 +1,22 @@
+"""Runs asynchronous tests on the project's own runtime, and offers them real PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from dorami_core import runtime
+
+pytest_plugins = ["dorami_core.testing.fixtures"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "plain_trio: run the test by trio.run, without the asyncio loop beneath")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("trio") is not None:
+            plain = item.get_closest_marker("plain_trio") is not None
+            item.add_marker(pytest.mark.trio(run=trio.run if plain else runtime.run), append=False)

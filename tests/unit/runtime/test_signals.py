@@ -1,0 +1,72 @@
+"""SIGINT and SIGTERM end a process cleanly, also while asyncio work is pending."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RECEIVER = """
+import asyncio, signal, trio
+from dorami_core.runtime import run, to_asyncio
+
+async def main():
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(to_asyncio, asyncio.sleep, 60)
+            print("ready", flush=True)
+            async for number in signals:
+                print("got", signal.Signals(number).name, flush=True)
+                nursery.cancel_scope.cancel()
+                break
+    print("clean", flush=True)
+
+run(main)
+"""
+
+BARE = """
+import asyncio, trio
+from dorami_core.runtime import run, to_asyncio
+
+async def main():
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(to_asyncio, asyncio.sleep, 60)
+            print("ready", flush=True)
+            await trio.sleep_forever()
+    finally:
+        print("clean", flush=True)
+
+try:
+    run(main)
+except BaseException as error:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    print(type(error).__name__, flush=True)
+"""
+
+
+def _signalled(program: str, number: signal.Signals) -> tuple[list[str], int]:
+    root = Path(__file__).parents[3]
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=root) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(number)
+        try:
+            lines, _ = child.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise
+        return lines.split("\n")[:-1], child.returncode
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_receiver_ends_the_process_cleanly(number: signal.Signals) -> None:
+    assert _signalled(RECEIVER, number) == ([f"got {number.name}", "clean"], 0)
+
+
+def test_an_interrupt_without_receiver_still_runs_finally() -> None:
+    assert _signalled(BARE, signal.SIGINT) == (["clean", "KeyboardInterrupt"], 0)
