@@ -56,12 +56,8 @@ CORE_CODES = (
         "This is not possible in the present state; nothing was changed.",
     ),
     ErrorCode("PAYLOAD_TOO_LARGE", 413, "내용이 너무 커요.", "This is too large."),
-    ErrorCode(
-        "MISDIRECTED_REQUEST", 421, "이 주소로는 접속할 수 없어요.", "This host name is not served here."
-    ),
-    ErrorCode(
-        "RATE_LIMITED", 429, "조금 천천히 해 주세요.", "Please slow down a little.", retryable=True
-    ),
+    ErrorCode("MISDIRECTED_REQUEST", 421, "이 주소로는 접속할 수 없어요.", "This host name is not served here."),
+    ErrorCode("RATE_LIMITED", 429, "조금 천천히 해 주세요.", "Please slow down a little.", retryable=True),
     ErrorCode(
         "INTERNAL_ERROR",
         500,

@@ -69,6 +69,8 @@ class ShopSettings:
 @attrs.frozen
 class WebSettings:
     hosts: list[str] = attrs.field(factory=list)
+    trusted_proxies: list[str] = attrs.field(factory=list)
+    metrics_token: str = ""
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import Enum
 from typing import Any, TypeVar
@@ -16,6 +17,8 @@ from dorami_core.base.errors import DoramiError
 from dorami_core.base.money import Money
 
 T = TypeVar("T")
+_NAMED = "\x1f"
+"""Between a field's name and its problem, where the problem comes from a validator."""
 
 
 def camel(name: str) -> str:
@@ -119,6 +122,9 @@ def _problems(error: Exception) -> list[dict[str, str]]:
     found = []
     for line in cattrs.transform_error(error, path="$", format_exception=_describe):
         problem, _, path = line.rpartition(" @ ")
+        named, mark, rest = problem.partition(_NAMED)
+        if mark:
+            problem, path = rest, f"{path}.{named}"
         field = ".".join(camel(part) for part in path.removeprefix("$").removeprefix(".").split("."))
         found.append({"field": field or "$", "problem": problem})
     return found
@@ -130,5 +136,11 @@ def _describe(error: BaseException, kind: type | None) -> str:
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         return "unknown field " + ", ".join(sorted(error.extra_fields))
     if isinstance(error, (TypeError, ValueError)) and error.args:
-        return str(error.args[0])[:200]
+        text = str(error.args[0])[:200]
+        # Validators speak for a field, but attrs calls them when the whole object is made.
+        attribute = next((arg for arg in error.args[1:] if isinstance(arg, attrs.Attribute)), None)
+        quoted = re.match(r"'(\w+)' (?=must |is )", text)
+        if attribute is not None:
+            return f"{attribute.name}{_NAMED}{text}"
+        return f"{quoted[1]}{_NAMED}{text[quoted.end() :]}" if quoted else text
     return "invalid value"

@@ -1,0 +1,55 @@
+"""Every part's `statistics()` as Prometheus gauges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+Source = Callable[[], Any]
+"""Returns a frozen attrs object; a mapping of label values to such objects; or a sequence of them, whose first text
+field is the label."""
+
+
+class StatisticsCollector(Collector):
+    """`dorami_<part>_<field>` for each number of each part."""
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for part, source in self._sources.items():
+            families: dict[str, GaugeMetricFamily] = {}
+            for label, row in _rows(source()):
+                for field in attrs.fields(type(row)):
+                    value = getattr(row, field.name)
+                    if not isinstance(value, (int, float)):
+                        continue
+                    name = f"dorami_{part}_{field.name}"
+                    family = families.get(name)
+                    if family is None:
+                        text = re.sub("_", " ", f"{part} {field.name}")
+                        family = families[name] = GaugeMetricFamily(name, text, labels=["name"] if label else [])
+                    family.add_metric([label] if label else [], float(value))
+            yield from families.values()
+
+
+def make_registry(sources: Mapping[str, Source]) -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(StatisticsCollector(sources))
+    return registry
+
+
+def _rows(answer: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(answer, Mapping):
+        yield from ((str(label), row) for label, row in answer.items())
+    elif isinstance(answer, (list, tuple)):
+        for row in answer:
+            yield next(value for value in attrs.astuple(row, recurse=False) if isinstance(value, str)), row
+    else:
+        yield "", answer
