@@ -220,7 +220,7 @@ class Outbox:
             await self._deliver(subscriber, hook, event=event, meta=meta)
         except Exception as error:
             self._failed += 1
-            log.exception("outbox.failed", subscriber=subscriber, event=row["type"], position=row["position"])
+            log.exception("outbox.failed", subscriber=subscriber, kind=row["type"], position=row["position"])
             return f"{type(error).__name__}: {error}"[:500]
         self._delivered += 1
         return None
@@ -228,11 +228,11 @@ class Outbox:
     async def _park(self, subscriber: str, row: Row, *, attempts: int, error: str | None) -> None:
         if attempts >= MAX_ATTEMPTS:
             self._dead += 1
-            log.error("outbox.dead_letter", subscriber=subscriber, event=row["type"], aggregate=row["aggregate"])
+            log.error("outbox.dead_letter", subscriber=subscriber, kind=row["type"], aggregate=row["aggregate"])
         await self._db.execute(
             """INSERT INTO core.outbox_parked (subscriber, position, aggregate, attempts, retry_at, error)
-               VALUES ($1, $2, $3, $4, CASE WHEN $4 >= $6 THEN NULL
-                                            ELSE core.now() + make_interval(secs => least(0.1 * 2 ^ $4, 30)) END, $5)
+               VALUES ($1, $2, $3, $4::int, CASE WHEN $4::int >= $6 THEN NULL ELSE
+                       core.now() + make_interval(secs => least(0.1 * 2 ^ $4::int, 30)) END, $5)
                ON CONFLICT (subscriber, position)
                DO UPDATE SET attempts = excluded.attempts, retry_at = excluded.retry_at, error = excluded.error""",
             subscriber,

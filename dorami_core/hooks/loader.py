@@ -82,3 +82,33 @@ def make_manager(plugins: Iterable[Plugin], internal: Iterable[Plugin] = ()) -> 
     except pluggy.PluginValidationError as error:
         raise PluginError(str(error)) from error
     return manager
+
+
+class Loaded:
+    """The plugins of this process, in the order of what they require, and pluggy's manager over them."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self.ordered = tuple(in_order(plugins))
+        self.manager = make_manager(self.ordered)
+
+    def add_internal(self, plugin: Plugin) -> None:
+        """A subscriber of the core's own, known by its name like any plugin."""
+        self.manager.register(plugin, plugin.name)
+
+    def settings_sections(self) -> dict[str, type]:
+        """By section name; PluginError where two plugins want the same."""
+        found: dict[str, type] = {}
+        for plugin in self.ordered:
+            register = getattr(plugin, "register_settings", None)
+            if register is None:
+                continue
+            name, kind = register()
+            if name in found:
+                raise PluginError(f"plugin {plugin.name}: the settings section [{name}] is taken")
+            found[name] = kind
+        return found
+
+
+def load_plugins() -> Loaded:
+    """Every installed plugin."""
+    return Loaded(find_plugins())

@@ -24,9 +24,7 @@ class Delivery(Enum):
 class Rooms(Protocol):
     """Says something to many sockets. Never blocks, never raises for a slow or gone socket; `data` is JSON-able."""
 
-    def emit(
-        self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED
-    ) -> None:
+    def emit(self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED) -> None:
         """To every socket of the room; encoded once."""
         ...
 

@@ -22,13 +22,13 @@ ALLOWED = {
     "identity": {"base", "events", "hooks"},
     "media": {"base"},
     "ingest": {"base", "media"},
-    "streams": {"base", "events", "hooks", "ingest", "media"},
+    "streams": {"base", "events", "hooks", "ingest", "media", "presence"},
     "presence": {"base", "hooks"},
-    "chat": {"base", "hooks"},
+    "chat": {"base", "hooks", "streams"},
     "edge": {"base", "hooks", "media"},
     "web": {"base", "hooks", "identity"},
 }
-FREE = {"app", "cli", "testing", "demo"}
+FREE = {"app", "check", "cli", "demo", "testing"}
 
 
 def imported_modules(file: Path) -> Iterator[str]:
@@ -47,7 +47,9 @@ def core_violations(part: str, file: Path) -> list[str]:
         return []
     allowed = ALLOWED[part] | {part}
     names = (module.split(".") for module in imported_modules(file))
-    return sorted({".".join(name) for name in names if name[0] == "dorami_core" and name[1:2] and name[1] not in allowed})
+    return sorted(
+        {".".join(name) for name in names if name[0] == "dorami_core" and name[1:2] and name[1] not in allowed}
+    )
 
 
 def plugin_violations(plugin: str, requires: set[str], file: Path) -> list[str]:
@@ -56,7 +58,12 @@ def plugin_violations(plugin: str, requires: set[str], file: Path) -> list[str]:
         name = module.split(".")
         if name[0] == "dorami_core" and name[1:2] != ["hooks"]:
             wrong.add(module)
-        if name[0] == "dorami_core" and len(name) > 2 and name[2].islower() and (CORE / "hooks" / f"{name[2]}.py").exists():
+        if (
+            name[0] == "dorami_core"
+            and len(name) > 2
+            and name[2].islower()
+            and (CORE / "hooks" / f"{name[2]}.py").exists()
+        ):
             wrong.add(module)
         if name[0].startswith("dorami_") and name[0] not in ("dorami_core", plugin):
             if name[0] not in requires or name[1:2] not in (["api"], ["hookspecs"]):
@@ -77,7 +84,13 @@ def core_files() -> list[tuple[str, Path]]:
 def requires_of(plugin: Path) -> set[str]:
     tree = ast.parse((plugin / "plugin.py").read_text("utf-8"))
     for node in ast.walk(tree):
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AnnAssign) else None
+        target = (
+            node.targets[0]
+            if isinstance(node, ast.Assign)
+            else node.target
+            if isinstance(node, ast.AnnAssign)
+            else None
+        )
         if isinstance(target, ast.Name) and target.id == "requires" and isinstance(node.value, ast.Tuple):  # type: ignore[attr-defined]
             return {element.value for element in node.value.elts}  # type: ignore[attr-defined]
     return set()
@@ -86,7 +99,9 @@ def requires_of(plugin: Path) -> set[str]:
 PLUGIN_FOLDERS = sorted(folder for folder in PLUGINS.iterdir() if (folder / "plugin.py").exists())
 
 
-@pytest.mark.parametrize(("part", "file"), core_files(), ids=lambda value: value.stem if isinstance(value, Path) else value)
+@pytest.mark.parametrize(
+    ("part", "file"), core_files(), ids=lambda value: value.stem if isinstance(value, Path) else value
+)
 def test_core_imports_only_what_lies_below(part: str, file: Path) -> None:
     assert core_violations(part, file) == []
 

@@ -53,7 +53,9 @@ def test_won_have_no_decimals() -> None:
         Money.parse("1.5", "KRW")
 
 
-@pytest.mark.parametrize(("minor", "percent", "left"), [(999, 10, 899), (5, 50, 3), (1, 50, 1), (100, 0, 100), (100, 100, 0)])
+@pytest.mark.parametrize(
+    ("minor", "percent", "left"), [(999, 10, 899), (5, 50, 3), (1, 50, 1), (100, 0, 100), (100, 100, 0)]
+)
 def test_discount_rounds_half_up(minor: int, percent: int, left: int) -> None:
     assert Money(minor, "USD").discounted(percent) == Money(left, "USD")
 

@@ -114,7 +114,9 @@ async def test_an_error_in_a_transaction_is_the_callers() -> None:
     assert next(row for row in dispatcher.statistics() if row.plugin == "second").errors == 1
 
 
-async def test_a_slow_subscriber_is_cut_and_the_others_are_not_disturbed(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_slow_subscriber_is_cut_and_the_others_are_not_disturbed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     dispatcher, first = make(time_limit_s=1)
     with pytest.raises(HookTimeout):
         await dispatcher.deliver("second", "on_price_changed", event="a")

@@ -1,0 +1,92 @@
+"""What is loaded: a Dorami of the bench's own, or one that is named."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+
+from dorami_core.testing.server import RunningDorami, running_dorami
+
+TICKS_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class CannotRun(Exception):
+    """The bench could not run at all; exit code 2."""
+
+
+@attrs.frozen
+class Target:
+    """`server` is None for one that is not ours: then there is no CPU to read."""
+
+    web: str
+    edge: str
+    rtmp: str
+    server: RunningDorami | None
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the main process so far, its threads included, its children not; 0 for a named target."""
+        if self.server is None:
+            return 0.0
+        fields = Path(f"/proc/{self.server.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * TICKS_S
+
+    def resident_bytes(self) -> int:
+        """Resident memory of the main process; 0 for a named target."""
+        if self.server is None:
+            return 0
+        pages = int(Path(f"/proc/{self.server.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", metavar="URL", help="the web address of a running Dorami (default: start one here)")
+    parser.add_argument("--edge", metavar="URL", help="its edge, where that is not port 8080 of the same host")
+    parser.add_argument("--rtmp", metavar="URL", help="its RTMP address, where that is not port 1935 of the same host")
+    parser.add_argument("--i-own-this-target", action="store_true", help="needed for a target off this machine")
+
+
+def split_cores() -> tuple[list[int], list[int]]:
+    """For the server and for the load: one core each where there are two, else the same for both."""
+    cores = sorted(os.sched_getaffinity(0))
+    return (cores[:1], cores[1:2]) if len(cores) > 1 else (cores, cores)
+
+
+@contextmanager
+def open_target(
+    options: argparse.Namespace, *up_options: str, environ: dict[str, str] | None = None
+) -> Iterator[Target]:
+    """Starts a Dorami on one core and moves this process to the other; or checks the named one."""
+    if options.target:
+        host = urlsplit(options.target).hostname or ""
+        if not options.i_own_this_target and not _is_here(host):
+            raise CannotRun(f"{host} is not this machine; add --i-own-this-target if it is yours to load")
+        edge = options.edge or f"http://{host}:8080"
+        yield Target(options.target.rstrip("/"), edge, options.rtmp or f"rtmp://{host}:1935/live", None)
+        return
+    theirs, ours = split_cores()
+    with tempfile.TemporaryDirectory(prefix="dorami-bench-") as folder:
+        data = Path(folder) / "data"
+        exempt = {"DORAMI_LIMITS__EXEMPT_ADDRESSES": '["127.0.0.1"]'}
+        try:
+            with running_dorami(data, *up_options, cores=theirs, environ={**exempt, **(environ or {})}) as server:
+                os.sched_setaffinity(0, ours)
+                yield Target(server.web, server.edge, server.rtmp, server)
+        except RuntimeError as error:
+            raise CannotRun(str(error)) from error
+
+
+def _is_here(host: str) -> bool:
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise CannotRun(f"{host} cannot be found") from error
+    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found)

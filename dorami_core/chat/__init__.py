@@ -1,0 +1,1 @@
+"""Messages of a live room: sending, history, moderation."""

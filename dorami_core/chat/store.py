@@ -1,0 +1,136 @@
+"""Chat in Redis: one script a message. What is lost with Redis is the window of history, never an order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from importlib.resources import files
+from typing import Any, Protocol
+from uuid import uuid4
+
+import attrs
+
+from dorami_core.base.clock import iso
+from dorami_core.chat.model import HISTORY_KEPT, HISTORY_S, HISTORY_SENT, ChatMessage, Receipt
+
+IDS_KEPT = 2000
+"""How far back, in messages of a room, one can still be deleted."""
+
+Argument = str | bytes | int | float
+
+
+class ChatRedis(Protocol):
+    """What is used of `store.redis.RedisStore`."""
+
+    async def execute(self, *command: Argument) -> Any: ...
+    def register_script(self, lua: str) -> Callable[[Sequence[Argument], Sequence[Argument]], Awaitable[Any]]: ...
+
+
+@attrs.frozen
+class Draft:
+    """A message before it has its number. `rate_count` 0: exempt."""
+
+    live_id: str
+    user_id: str
+    display_name: str
+    message: str
+    client_id: str | None
+    at: datetime
+    rate_count: int
+    rate_window_s: float
+
+
+@attrs.frozen
+class Sent:
+    message: ChatMessage
+
+
+@attrs.frozen
+class Repeated:
+    """The client id was used before, with the same text."""
+
+    receipt: Receipt
+
+
+@attrs.frozen
+class ClientIdReused:
+    """The client id was used before, with another text."""
+
+
+@attrs.frozen
+class Limited:
+    retry_after_ms: int
+
+
+class ChatStore:
+    """Every method is one crossing and raises UNAVAILABLE where Redis cannot be reached."""
+
+    def __init__(self, redis: ChatRedis) -> None:
+        self._redis = redis
+        folder = files("dorami_core.chat")
+        self._send = redis.register_script(folder.joinpath("send.lua").read_text("utf-8"))
+        self._delete = redis.register_script(folder.joinpath("delete.lua").read_text("utf-8"))
+
+    async def send(self, draft: Draft) -> Sent | Repeated | ClientIdReused | Limited:
+        message_id, timestamp = str(uuid4()), iso(draft.at)
+        body = {
+            "id": message_id,
+            "liveId": draft.live_id,
+            "userId": draft.user_id,
+            "displayName": draft.display_name,
+            "message": draft.message,
+            "timestamp": timestamp,
+        }
+        room = f"chat:{draft.live_id}"
+        answer = await self._send(
+            [
+                f"{room}:room",
+                f"{room}:history",
+                f"{room}:ids",
+                f"chat-rate:{draft.user_id}",
+                f"{room}:client:{draft.user_id}:{draft.client_id or ''}",
+            ],
+            [
+                int(draft.at.timestamp() * 1000),
+                message_id,
+                json.dumps(body, ensure_ascii=False, separators=(",", ":"))[:-1],
+                hashlib.sha256(draft.message.encode()).hexdigest(),
+                timestamp,
+                uuid4().hex,
+                draft.rate_count,
+                max(1, round(draft.rate_window_s * 1000)),
+                0 if draft.client_id is None else 1,
+                HISTORY_KEPT,
+                HISTORY_S,
+                IDS_KEPT,
+            ],
+        )
+        kind = answer[0]
+        if kind == b"sent":
+            return Sent(
+                ChatMessage(
+                    message_id,
+                    draft.live_id,
+                    draft.user_id,
+                    draft.display_name,
+                    draft.message,
+                    timestamp,
+                    seq=answer[1],
+                    epoch=answer[2].decode(),
+                )
+            )
+        if kind == b"again":
+            return Repeated(Receipt(answer[1].decode(), answer[2], answer[3].decode()))
+        return Limited(answer[1]) if kind == b"limited" else ClientIdReused()
+
+    async def history(self, live_id: str, now: datetime) -> list[dict[str, Any]]:
+        """The last 50 that are younger than 24 h, oldest first, as they were sent."""
+        texts = await self._redis.execute("LRANGE", f"chat:{live_id}:history", -HISTORY_SENT, -1)
+        since = iso(now - timedelta(seconds=HISTORY_S))
+        return [message for text in texts if (message := json.loads(text))["timestamp"] >= since]
+
+    async def delete(self, live_id: str, message_id: str) -> bool:
+        """False for an id that is not among the room's last 2,000. Twice does no harm."""
+        return bool(await self._delete([f"chat:{live_id}:history", f"chat:{live_id}:ids"], [message_id]))

@@ -1,0 +1,92 @@
+"""The `dorami` command: parses, and calls."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dorami_core import runtime
+from dorami_core.app import UpOptions, up
+from dorami_core.base.logging import configure_logging
+from dorami_core.base.settings import SettingsError
+from dorami_core.check import check
+from dorami_core.hooks.loader import PluginError
+from dorami_core.store.datadir import DataDirectoryBusy
+from dorami_core.store.embedded.process import EmbeddedServerError
+from dorami_core.store.migrations import MigrationError
+
+EXPECTED = (SettingsError, PluginError, DataDirectoryBusy, EmbeddedServerError, MigrationError, OSError)
+"""What a person can mend: told in one sentence, without a traceback."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0: ended as asked; 1: could not start, or `check` found something wrong; 2: wrong usage."""
+    options = _parser().parse_args(arguments)
+    configure_logging(production=os.environ.get("APP_ENV") == "production")
+    settings_file = _settings_file(options.config)
+    try:
+        if options.command == "check":
+            return runtime.run(lambda: check(options.data, settings_file))
+        wish = UpOptions(
+            data=options.data,
+            settings_file=settings_file,
+            host=options.host,
+            web_port=options.web_port,
+            edge_port=options.edge_port,
+            rtmp_port=options.rtmp_port,
+            demo=options.demo,
+        )
+        runtime.run(lambda: up(wish))
+    except BaseExceptionGroup as group:
+        expected, rest = group.split(EXPECTED)
+        if rest is not None or expected is None:
+            raise
+        return _tell(expected)
+    except EXPECTED as error:
+        return _tell(error)
+    return 0
+
+
+def _tell(error: BaseException) -> int:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    print(f"dorami: {error}", file=sys.stderr)
+    return 1
+
+
+def _settings_file(named: Path | None) -> Path | None:
+    if named is not None:
+        return named
+    usual = Path("config/dorami.toml")
+    return usual if usual.exists() else None
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port (0 to 65535)")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dorami", description="Live commerce for one-person sellers.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--data", type=Path, default=Path("data"), help="the data directory (default: ./data)")
+    shared.add_argument("--config", type=Path, help="the settings file (default: ./config/dorami.toml if it is there)")
+
+    start = commands.add_parser("up", parents=[shared], help="everything in one process tree")
+    start.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    start.add_argument("--web-port", type=_port, default=8000, help="pages and API (default: 8000; 0 picks one)")
+    start.add_argument("--edge-port", type=_port, default=8080, help="sockets and video (default: 8080; 0 picks one)")
+    start.add_argument("--rtmp-port", type=_port, default=1935, help="RTMP (default: 1935; 0 picks one)")
+    start.add_argument("--demo", action="store_true", help="with a seller, products and a moving picture")
+
+    commands.add_parser("check", parents=[shared], help="what is configured, and what is reachable")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

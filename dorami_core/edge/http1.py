@@ -1,0 +1,171 @@
+"""HTTP/1.1 requests and small answers over a raw socket. h11 parses; there are no request bodies here."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qsl
+
+import attrs
+import h11
+import msgspec
+import trio
+
+from dorami_core.base.clock import Clock, iso
+from dorami_core.base.errors import DoramiError, ErrorCatalogue, Lang
+
+HEADER_MAX_BYTES = 16 * 1024
+REQUEST_TIMEOUT_S = 10.0
+SEND_TIMEOUT_S = 30.0
+_READ_BYTES = 16 * 1024
+Headers = Sequence[tuple[str, str]]
+
+
+class BadRequest(Exception):
+    """No HTTP/1.x request, one with a body, or one whose header passes 16 KiB; `status` is the answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@attrs.frozen
+class Request:
+    """A request's head. Names of headers are in lower case; of repeated ones the first counts."""
+
+    method: str
+    path: str
+    """As it was sent, percent signs and all."""
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    peer: str
+    """The client's IP address."""
+
+    @property
+    def lang(self) -> Lang:
+        """`?lang=`, else the first of `Accept-Language` that we speak, else Korean."""
+        chosen = self.query.get("lang", "")
+        for tag in (chosen, *self.headers.get("accept-language", "").split(",")):
+            prefix = tag.strip()[:2].lower()
+            if prefix == "ko":
+                return "ko"
+            if prefix == "en":
+                return "en"
+        return "ko"
+
+    def cookie(self, name: str) -> str | None:
+        try:
+            found = SimpleCookie(self.headers.get("cookie", "")).get(name)
+        except CookieError:
+            return None
+        return found.value or None if found else None
+
+    @property
+    def wants_websocket(self) -> bool:
+        return (
+            self.headers.get("upgrade", "").lower() == "websocket"
+            and "upgrade" in self.headers.get("connection", "").lower()
+        )
+
+
+def encode_head(status: int, headers: Headers) -> bytes:
+    """Status line and headers, for answers that h11 does not frame (an upgrade, an endless body)."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+class HttpConnection:
+    """Requests of one connection, one after another."""
+
+    def __init__(self, sock: socket.socket, peer: str) -> None:
+        self.sock = sock
+        self._peer = peer
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_MAX_BYTES)
+
+    async def next_request(self) -> Request | None:
+        """None at the end of the connection, or where no whole request came within 10 s. Raises BadRequest."""
+        with trio.move_on_after(REQUEST_TIMEOUT_S):
+            try:
+                event = await self._next_event()
+                if not isinstance(event, h11.Request):
+                    return None
+                request = self._build(event)
+                if not isinstance(await self._next_event(), h11.EndOfMessage):
+                    raise BadRequest(413)
+            except h11.RemoteProtocolError as error:
+                raise BadRequest(error.error_status_hint) from error
+            return request
+        return None
+
+    async def _next_event(self) -> Any:
+        while (event := self._h11.next_event()) is h11.NEED_DATA:
+            await trio.lowlevel.wait_readable(self.sock)
+            try:
+                self._h11.receive_data(self.sock.recv(_READ_BYTES))
+            except BlockingIOError:
+                continue
+        return event
+
+    def _build(self, event: h11.Request) -> Request:
+        # h11 checks its limit only while a head is incomplete
+        if len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers) > HEADER_MAX_BYTES:
+            raise BadRequest(431)
+        path, _, query = event.target.decode("latin-1").partition("?")
+        headers: dict[str, str] = {}
+        for name, value in event.headers:
+            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        try:
+            arguments = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=50))
+        except ValueError:
+            raise BadRequest(400) from None
+        return Request(event.method.decode("latin-1"), path, arguments, headers, self._peer)
+
+    def take_rest(self) -> bytes:
+        """What the client sent after its request: the beginning of another protocol."""
+        return self._h11.trailing_data[0]
+
+    async def respond(self, request: Request | None, status: int, headers: Headers, body: bytes = b"") -> bool:
+        """A whole answer, without the body for HEAD. True where another request may follow."""
+        length = [] if status == 204 else [("Content-Length", str(len(body)))]
+        response = h11.Response(
+            status_code=status,
+            reason=HTTPStatus(status).phrase.encode(),
+            headers=[(name.encode(), value.encode("latin-1")) for name, value in (*headers, *length)],
+        )
+        parts = [self._h11.send(response)]
+        if body and (request is None or request.method != "HEAD"):
+            parts.append(self._h11.send(h11.Data(data=body)))
+        parts.append(self._h11.send(h11.EndOfMessage()))
+        await send_all(self.sock, b"".join(part for part in parts if part))
+        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
+            self._h11.start_next_cycle()
+            return True
+        return False
+
+
+async def send_all(sock: socket.socket, data: bytes) -> None:
+    """Everything, within 30 s; OSError or trio.TooSlowError where the peer does not take it."""
+    with trio.fail_after(SEND_TIMEOUT_S):
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[sock.send(rest) :]
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(sock)
+
+
+def error_body(error: DoramiError, catalogue: ErrorCatalogue, lang: Lang, clock: Clock) -> tuple[int, bytes]:
+    """The JSON error envelope and its status."""
+    row = catalogue[error.code]
+    envelope = {
+        "statusCode": row.http_status,
+        "errorCode": error.code,
+        "message": catalogue.sentence(error.code, lang),
+        "timestamp": iso(clock.now()),
+    }
+    if error.details:
+        envelope["details"] = error.details
+    return row.http_status, msgspec.json.encode(envelope)

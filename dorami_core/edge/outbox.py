@@ -1,0 +1,198 @@
+"""The outgoing side of one raw socket: straight to the kernel while it takes, then a queue bounded in bytes."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
+
+import trio
+
+from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.wire import Chunk
+from dorami_core.hooks.sockets import Delivery
+
+_JOIN_BYTES = 65536
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Outbox:
+    """Owns the sending half of a non-blocking socket and its close.
+
+    Nothing here blocks or raises: `send` hands bytes to the kernel, and what that refuses waits here, drained by a task
+    that lives only as long as something waits. Over `max_bytes` the policy of each chunk decides: LATEST has replaced
+    its elder already, the oldest DROPPABLE go first, and if that is not enough the connection is cut as `queue_full`.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_counters",
+        "_droppable",
+        "_max",
+        "_nursery",
+        "_on_lost",
+        "_queue",
+        "_queued",
+        "_rest",
+        "_serial",
+        "_sock",
+        "lost",
+    )
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        nursery: trio.Nursery,
+        max_bytes: int,
+        counters: EdgeCounters,
+        on_lost: Callable[[], None] | None = None,
+    ) -> None:
+        self._sock = sock
+        self._nursery = nursery
+        self._max = max_bytes
+        self._counters = counters
+        self._on_lost = on_lost
+        self._queue: OrderedDict[Hashable, Chunk] | None = None
+        self._droppable: deque[int] | None = None
+        self._rest = b""
+        self._queued = 0
+        self._serial = 0
+        self._closing = False
+        self.lost: str | None = None
+        """Why the connection was cut, or None."""
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._queued
+
+    def send(self, joined: bytes, chunks: Sequence[Chunk]) -> None:
+        """Sends `joined`, which is all `chunks` in a row (the caller joins once for a whole room)."""
+        if self._queue is None and not self._closing:
+            try:
+                sent = self._sock.send(joined)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.cut("peer_reset")
+                return
+            if sent == len(joined):
+                return
+            self._begin_queue(chunks, sent)
+        elif self.lost is None and not self._closing:
+            for chunk in chunks:
+                self._put(chunk)
+        self._enforce()
+
+    def send_one(self, chunk: Chunk) -> None:
+        self.send(chunk.data, (chunk,))
+
+    def finish(self) -> None:
+        """Nothing more will be sent: the socket's sending half is shut down when the queue is empty."""
+        if not self._closing:
+            self._closing = True
+            if self._queue is None:
+                self._shutdown()
+
+    def cut(self, reason: str) -> None:
+        """Drops what is queued and resets the connection; the kernel's buffers are freed at once."""
+        if self.lost is not None:
+            return
+        self.lost = reason
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        except OSError:
+            self._closing = True
+        self.close()
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def close(self) -> None:
+        """Closes the socket; whoever waits for it gets ClosedResourceError. Idempotent."""
+        self._closing = True
+        self._clear()
+        if self._sock.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+
+    def _clear(self) -> None:
+        self._queue = self._droppable = None
+        self._rest = b""
+        self._queued = 0
+
+    def _begin_queue(self, chunks: Sequence[Chunk], sent: int) -> None:
+        """The kernel took `sent` bytes of the chunks in a row: a chunk that was begun must be finished."""
+        self._queue, self._droppable = OrderedDict(), deque()
+        for chunk in chunks:
+            if sent >= len(chunk.data):
+                sent -= len(chunk.data)
+            elif sent:
+                self._rest = chunk.data[sent:]
+                self._queued += len(self._rest)
+                sent = 0
+            else:
+                self._put(chunk)
+        self._nursery.start_soon(self._drain)
+
+    def _put(self, chunk: Chunk) -> None:
+        assert self._queue is not None
+        assert self._droppable is not None
+        key: Hashable
+        if chunk.delivery is Delivery.LATEST and chunk.key is not None:
+            key = chunk.key
+            elder = self._queue.pop(key, None)
+            if elder is not None:
+                self._queued -= len(elder.data)
+                self._counters.dropped += 1
+        else:
+            self._serial = key = self._serial + 1
+            if chunk.delivery is Delivery.DROPPABLE:
+                self._droppable.append(key)
+        self._queue[key] = chunk
+        self._queued += len(chunk.data)
+
+    def _enforce(self) -> None:
+        if self._queued <= self._max:
+            return
+        while self._droppable and self._queue and self._queued > self._max:
+            self._queued -= len(self._queue.pop(self._droppable.popleft()).data)
+            self._counters.dropped += 1
+        if self._queued > self._max:
+            self.cut("queue_full")
+
+    async def _drain(self) -> None:
+        try:
+            while self._queue is not None:
+                await trio.lowlevel.wait_writable(self._sock)
+                self._pump()
+        except trio.ClosedResourceError:
+            return
+        except OSError:
+            self.cut("peer_reset")
+
+    def _pump(self) -> None:
+        """One `send` of up to 64 KiB of what waits."""
+        parts, size = [self._rest], len(self._rest)
+        while self._queue and size < _JOIN_BYTES:
+            _, chunk = self._queue.popitem(last=False)
+            if chunk.delivery is Delivery.DROPPABLE and self._droppable:
+                self._droppable.popleft()
+            parts.append(chunk.data)
+            size += len(chunk.data)
+        data = b"".join(parts)
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        self._rest = data[sent:]
+        self._queued -= sent
+        if not self._rest and not self._queue:
+            self._clear()
+            if self._closing:
+                self._shutdown()
+
+    def _shutdown(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.cut("peer_reset")

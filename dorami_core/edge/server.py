@@ -1,0 +1,165 @@
+"""The edge's listener: an accept loop on a raw socket, one task per connection, and an orderly end."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable, Collection
+
+import trio
+
+from dorami_core.base.clock import Clock, SystemClock
+from dorami_core.base.errors import ErrorCatalogue
+from dorami_core.base.settings import EdgeSettings
+from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.rooms import RoomIndex
+from dorami_core.edge.routes import serve_connection
+from dorami_core.edge.services import Authenticator, EdgeServices, VideoOut
+from dorami_core.edge.sockets import SocketRegistry
+from dorami_core.edge.wheel import TimerWheel
+
+logger = logging.getLogger(__name__)
+_BACKLOG = 4096
+_ACCEPTS_PER_ROUND = 64
+_SEND_BUFFER_BYTES = 64 * 1024
+_NOT_SENT_BYTES = 32 * 1024
+_STOP_S = 1.0
+_FULL = (errno.EMFILE, errno.ENFILE)
+_TRANSIENT = (errno.ENOBUFS, errno.ENOMEM)
+_RETRY_S = 0.1
+
+
+async def serve_edge(
+    host: str,
+    port: int,
+    *,
+    settings: EdgeSettings,
+    hosts: Collection[str],
+    cors_origins: Collection[str],
+    web_port: Callable[[], int],
+    authenticator: Authenticator,
+    sockets: SocketRegistry,
+    rooms: RoomIndex,
+    video: VideoOut,
+    catalogue: ErrorCatalogue,
+    clock: Clock | None = None,
+    counters: EdgeCounters | None = None,
+    flv_queue_max_bytes: int = 8_000_000,
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serves until cancelled; `started` with the port. OSError where the address cannot be had.
+
+    When cancelled every WebSocket is told 1001, disconnect handlers get a second, and everything ends.
+    """
+    counters = counters or EdgeCounters()
+    listener = listen(host, port)
+    with listener:
+        async with trio.open_nursery() as outer:
+            stop = trio.Event()
+            workers, worker_scope = await outer.start(_run_workers, stop)
+            rooms.bind(workers)
+            services = EdgeServices(
+                settings=settings,
+                hosts=frozenset(name.lower() for name in hosts),
+                cors_origins=frozenset(origin.lower().rstrip("/") for origin in cors_origins),
+                web_port=web_port,
+                authenticator=authenticator,
+                sockets=sockets,
+                rooms=rooms,
+                video=video,
+                catalogue=catalogue,
+                clock=clock or SystemClock(),
+                counters=counters,
+                wheel=TimerWheel(_tick_s(settings)),
+                workers=workers,
+                flv_queue_max_bytes=flv_queue_max_bytes,
+            )
+            try:
+                async with trio.open_nursery() as connections:
+                    connections.start_soon(services.wheel.run)
+                    task_status.started(listener.getsockname()[1])
+                    await _accept(listener, connections, services)
+            finally:
+                rooms.unbind()
+                worker_scope.deadline = trio.current_time() + _STOP_S
+                stop.set()
+
+
+async def _run_workers(
+    stop: trio.Event, task_status: trio.TaskStatus[tuple[trio.Nursery, trio.CancelScope]] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """A nursery that outlives the cancellation of the server, until its scope's deadline."""
+    with trio.CancelScope(shield=True) as scope:
+        async with trio.open_nursery() as nursery:
+            task_status.started((nursery, scope))
+            await stop.wait()
+
+
+def _tick_s(settings: EdgeSettings) -> float:
+    """A twentieth of the shortest time, between 10 ms and half a second."""
+    shortest = min(settings.ping_interval_s, settings.ping_timeout_s, settings.connect_timeout_s)
+    return min(max(shortest / 20, 0.01), 0.5)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening, non-blocking socket. Accepted ones inherit its options.
+
+    A small send buffer, and a limit for what was not sent yet: a slow reader shows here and not after megabytes in the
+    kernel.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
+        listener.setblocking(False)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+async def _accept(listener: socket.socket, nursery: trio.Nursery, services: EdgeServices) -> None:
+    """Takes all that wait at each wake-up. Without file descriptors the newcomer is closed by giving up a spare one,
+    so that it learns at once and does not wait in the backlog."""
+    spare = os.open(os.devnull, os.O_RDONLY)
+    try:
+        while True:
+            await trio.lowlevel.wait_readable(listener)
+            for _ in range(_ACCEPTS_PER_ROUND):
+                try:
+                    sock, address = listener.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in _FULL:
+                        os.close(spare)
+                        _shed(listener, services)
+                        spare = os.open(os.devnull, os.O_RDONLY)
+                    elif error.errno in _TRANSIENT:
+                        await trio.sleep(_RETRY_S)
+                    continue  # else the newcomer was gone before we looked (accept(2))
+                sock.setblocking(False)
+                services.counters.accepted += 1
+                nursery.start_soon(serve_connection, sock, address[0], services)
+            await trio.lowlevel.checkpoint()
+    finally:
+        os.close(spare)
+
+
+def _shed(listener: socket.socket, services: EdgeServices) -> None:
+    if not services.counters.shed:
+        logger.warning("out of file descriptors: new connections are refused")
+    services.counters.shed += 1
+    try:
+        listener.accept()[0].close()
+    except OSError:
+        return

@@ -1,0 +1,59 @@
+"""What every connection of the edge shares, and the Protocols through which the edge knows the rest of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+import trio
+
+from dorami_core.base.clock import Clock
+from dorami_core.base.errors import ErrorCatalogue
+from dorami_core.base.principal import Principal
+from dorami_core.base.settings import EdgeSettings
+from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.rooms import RoomIndex
+from dorami_core.edge.sockets import SocketRegistry
+from dorami_core.edge.wheel import TimerWheel
+from dorami_core.media.sinks import ByteSink
+
+
+class Authenticator(Protocol):
+    def authenticate(self, token: str | None, guest_token: str | None) -> tuple[Principal, str | None]:
+        """Who this is; where a guest was made, also the signed token to come back with. A token that is wrong raises
+        DoramiError UNAUTHORIZED; a guest token that is wrong counts as none."""
+        ...
+
+
+class VideoOut(Protocol):
+    async def serve_flv(self, stream_key: str, sink: ByteSink) -> None:
+        """Sends FLV from its header on until the stream ends. STREAM_NOT_FOUND is raised before anything is sent.
+        Cancelled when the viewer leaves."""
+        ...
+
+    def hls_file(self, name: str) -> Path | None:
+        """The file of this name (`{streamKey}.m3u8`, a segment), or None. Names have no slash and no leading dot."""
+        ...
+
+
+@attrs.frozen
+class EdgeServices:
+    """Built once by `serve_edge`."""
+
+    settings: EdgeSettings
+    hosts: frozenset[str]
+    cors_origins: frozenset[str]
+    web_port: Callable[[], int]
+    authenticator: Authenticator
+    sockets: SocketRegistry
+    rooms: RoomIndex
+    video: VideoOut
+    catalogue: ErrorCatalogue
+    clock: Clock
+    counters: EdgeCounters
+    wheel: TimerWheel
+    workers: trio.Nursery
+    """Where handlers, flushers and drains run; outlives the connections by up to a second."""
+    flv_queue_max_bytes: int

@@ -1,0 +1,65 @@
+"""The registry of socket events: which handler, which payload, who may send it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from dorami_core.base.principal import Access
+from dorami_core.edge.socketio import RESERVED_EVENTS
+from dorami_core.hooks.sockets import DisconnectHandler, EventHandler
+
+
+@attrs.frozen
+class Registration:
+    """One event of one namespace."""
+
+    handler: EventHandler
+    payload: type
+    access: Access
+
+
+class SocketRegistry:
+    """The edge's `hooks.SocketEvents`. Filled at boot; a namespace exists once something was registered in it."""
+
+    def __init__(self, namespaces: Sequence[str] = ()) -> None:
+        self._events: dict[str, dict[str, Registration]] = {name: {} for name in namespaces}
+        self._disconnect: dict[str, list[DisconnectHandler]] = {}
+
+    def on(
+        self,
+        namespace: str,
+        event: str,
+        handler: EventHandler,
+        *,
+        payload: type,
+        access: Access = Access.USER,
+    ) -> None:
+        """`payload` is an attrs class. ValueError for a second handler of one event, or a name that is reserved."""
+        if not namespace.startswith("/") or "," in namespace or "?" in namespace:
+            raise ValueError(f"{namespace!r} cannot be a namespace")
+        if event in RESERVED_EVENTS:
+            raise ValueError(f"{event} is reserved by Socket.IO")
+        events = self._events.setdefault(namespace, {})
+        if event in events:
+            raise ValueError(f"{event} of {namespace} has a handler already")
+        events[event] = Registration(handler, payload, access)
+
+    def on_disconnect(self, namespace: str, handler: DisconnectHandler) -> None:
+        """Handlers run in the order of registration; one that fails does not stop the others."""
+        self._events.setdefault(namespace, {})
+        self._disconnect.setdefault(namespace, []).append(handler)
+
+    def has_namespace(self, namespace: str) -> bool:
+        return namespace in self._events
+
+    def find(self, namespace: str, event: str) -> Registration | None:
+        return self._events[namespace].get(event)
+
+    def disconnect_handlers(self, namespace: str) -> Sequence[DisconnectHandler]:
+        return self._disconnect.get(namespace, ())
+
+    def describe(self) -> Mapping[str, Sequence[str]]:
+        """Events by namespace."""
+        return {namespace: sorted(events) for namespace, events in self._events.items()}

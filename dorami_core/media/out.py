@@ -1,0 +1,23 @@
+"""What the edge may ask of video: FLV for a socket, an HLS file by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dorami_core.media.hls import HlsWriter
+from dorami_core.media.hub import RelayHub
+from dorami_core.media.sinks import ByteSink
+
+
+class VideoOut:
+    """Implements the edge's `VideoOut`."""
+
+    def __init__(self, hub: RelayHub, hls: HlsWriter) -> None:
+        self._hub = hub
+        self._hls = hls
+
+    async def serve_flv(self, stream_key: str, sink: ByteSink) -> None:
+        await self._hub.serve_flv(stream_key, sink)
+
+    def hls_file(self, name: str) -> Path | None:
+        return self._hls.file_of(name)

@@ -1,0 +1,145 @@
+"""One receiver of a relay: when it starts, when it is left out, when it is cut."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal
+
+import attrs
+import trio
+
+from dorami_core.media.joining import JoinCache
+from dorami_core.media.sinks import ByteSink
+
+CUT_AFTER_S = 10.0
+"""A receiver that did not empty its queue for so long, though nothing more was given to it, is cut."""
+
+EndReason = Literal["", "end", "source", "slow", "broken"]
+
+
+@attrs.frozen(slots=True)
+class Round:
+    """What gathered in one interval, joined once for all."""
+
+    data: bytes
+    has_keyframe: bool
+
+
+class Viewer:
+    """`max_bytes` bounds what waits in the sink; the first burst (header and GOP) comes on top of it until it is out.
+
+    A full viewer is skipped: it gets nothing until its queue is empty, then goes on at a key frame.
+    """
+
+    def __init__(self, sink: ByteSink, max_bytes: int) -> None:
+        self.sink = sink
+        self.ended = trio.Event()
+        self.reason: EndReason = ""
+        self.skips = 0
+        self._max_bytes = max_bytes
+        self._burst_bytes = 0
+        self.started = False
+        self._skipping_since: float | None = None
+        self._drained = False
+
+    def end(self, reason: EndReason) -> None:
+        """No more is coming; the first reason stays."""
+        if not self.ended.is_set():
+            self.reason = reason
+            self.ended.set()
+
+    def start(self, cache: JoinCache) -> int:
+        """Sends the header and the GOP if there is one to begin with; returns the bytes given to the sink."""
+        if self.started or not cache.ready:
+            return 0
+        self.started = True
+        data = cache.snapshot()
+        self._burst_bytes = len(data)
+        self.sink.send_nowait(data)
+        return len(data)
+
+    def offer(self, part: Round, cache: JoinCache, now: float) -> int:
+        """Gives the sink this round, or not; returns the bytes given to it. `cache` holds the round already."""
+        if not self.started:
+            return self.start(cache)
+        queued = self.sink.queued_bytes
+        if self._skipping_since is None:
+            if queued <= self._max_bytes:
+                self._burst_bytes = 0
+            if queued <= self._max_bytes + self._burst_bytes:
+                self.sink.send_nowait(part.data)
+                return len(part.data)
+            self._skipping_since = now
+            self._drained = False
+            self.skips += 1
+            return 0
+        self._drained = self._drained or queued == 0
+        if not self._drained:
+            if now - self._skipping_since >= CUT_AFTER_S:
+                self.sink.abort("slow")
+                self.end("slow")
+            return 0
+        # The key frame that the cache begins with is in this round, so the viewer's time does not go back.
+        if cache.ready and (part.has_keyframe or not cache.has_video):
+            self._skipping_since = None
+            data = cache.resume() if cache.has_video else part.data
+            self.sink.send_nowait(data)
+            return len(data)
+        return 0
+
+
+class Subscription:
+    """An async iterator of FLV bytes for a worker; a sink to the relay. Ends when the viewer it stands for ends.
+
+    What is queued when the end comes is still handed out; after `abort` it is not.
+    """
+
+    def __init__(self) -> None:
+        self._parts: deque[bytes] = deque()
+        self._queued = 0
+        self._news = trio.Event()
+        self._closed = trio.Event()
+        self._viewer: Viewer | None = None
+
+    def bind(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+
+    @property
+    def end_reason(self) -> EndReason:
+        """Why it ended: "end" of the broadcast, another "source", cut as "slow"; "" while it runs."""
+        return self._viewer.reason if self._viewer else ""
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._queued
+
+    def send_nowait(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._queued += len(data)
+        self.wake()
+
+    def wake(self) -> None:
+        """Lets the reader look again."""
+        self._news.set()
+
+    def abort(self, reason: str) -> None:
+        self._parts.clear()
+        self._queued = 0
+        self._closed.set()
+        self.wake()
+
+    async def wait_closed(self) -> None:
+        await self._closed.wait()
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._parts:
+            if self._closed.is_set() or (self._viewer is not None and self._viewer.ended.is_set()):
+                raise StopAsyncIteration
+            self._news = trio.Event()
+            await self._news.wait()
+        part = self._parts.popleft()
+        self._queued -= len(part)
+        return part

@@ -1,0 +1,1 @@
+"""PyAV programs in processes of their own, and the supervisor that owns them."""

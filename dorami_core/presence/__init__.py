@@ -1,0 +1,1 @@
+"""Who is watching: people, not sockets."""

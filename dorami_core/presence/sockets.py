@@ -1,0 +1,62 @@
+"""`stream:viewer:join` and `stream:viewer:leave` of namespace `/streaming`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from dorami_core.base.errors import DoramiError
+from dorami_core.base.principal import Access
+from dorami_core.hooks.host import StreamDirectory
+from dorami_core.hooks.sockets import SocketConnection, SocketEvents
+from dorami_core.presence.viewers import NAMESPACE, Viewers
+
+
+@attrs.frozen
+class ViewerJoin:
+    stream_key: str
+
+
+@attrs.frozen
+class ViewerLeave:
+    """Without a key: every stream that the socket has joined."""
+
+    stream_key: str | None = None
+
+
+class ViewerSockets:
+    def __init__(self, streams: StreamDirectory, viewers: Viewers) -> None:
+        self._streams = streams
+        self._viewers = viewers
+
+    async def join(self, conn: SocketConnection, payload: ViewerJoin) -> dict[str, Any]:
+        """Answers `streamKey`, `status`, `viewerCount`."""
+        key = payload.stream_key
+        # Counted before the first wait: a socket that goes away meanwhile is uncounted by its disconnect.
+        self._viewers.join(conn, key)
+        # In the room before it too, so that the newcomer hears the push that its coming causes.
+        conn.join(key)
+        stream = await self._streams.find(key)
+        if stream is None:
+            conn.leave(key)
+            self._viewers.leave(conn, key)
+            raise DoramiError("STREAM_NOT_FOUND")
+        return {"streamKey": key, "status": stream.status, "viewerCount": self._viewers.count(key)}
+
+    async def leave(self, conn: SocketConnection, payload: ViewerLeave) -> None:
+        keys = self._viewers.joined(conn) if payload.stream_key is None else {payload.stream_key}
+        for key in keys:
+            conn.leave(key)
+            self._viewers.leave(conn, key)
+
+    async def disconnect(self, conn: SocketConnection) -> None:
+        for key in self._viewers.joined(conn):
+            self._viewers.leave(conn, key)
+
+
+def register(sockets: SocketEvents, streams: StreamDirectory, viewers: Viewers) -> None:
+    handlers = ViewerSockets(streams, viewers)
+    sockets.on(NAMESPACE, "stream:viewer:join", handlers.join, payload=ViewerJoin, access=Access.PUBLIC)
+    sockets.on(NAMESPACE, "stream:viewer:leave", handlers.leave, payload=ViewerLeave, access=Access.PUBLIC)
+    sockets.on_disconnect(NAMESPACE, handlers.disconnect)

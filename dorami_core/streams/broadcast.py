@@ -1,0 +1,400 @@
+"""One broadcast: a task that owns its publisher, its relay, its companions and its status.
+
+What happens to sources is noted at once (`take`, `wake`, a source that is over) and never waits. The task compares
+these facts with the row and goes one step of the state machine at a time until they agree, so a command that comes
+twice or late has nothing left to do. A step that the database refuses is tried again; packets do not wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import structlog
+import trio
+
+from dorami_core.base.clock import Clock
+from dorami_core.base.errors import DoramiError
+from dorami_core.base.ids import StreamKey
+from dorami_core.ingest.gate import RefusalCode
+from dorami_core.media.packets import MediaPacket
+from dorami_core.streams import store
+from dorami_core.streams.model import ON_AIR, StreamRow
+from dorami_core.streams.session import Session
+from dorami_core.streams.source import Source
+from dorami_core.streams.states import Cause, after
+from dorami_core.streams.transitions import Transitions
+
+log = structlog.get_logger()
+
+INBOX_BOUND = 64
+BUSY_S = 5.0
+"""A publisher that sent data this recently keeps its place."""
+FALLBACK_GAP_S = 5.0
+"""How long a fallback may be silent before losing the publisher counts as an interruption."""
+FIRST_RETRY_S = 0.25
+LONGEST_RETRY_S = 10.0
+
+
+@attrs.frozen
+class BroadcastStatistics:
+    """`on_air`: "publisher", "fallback" or None; `failures`: steps that failed one after another; `at_rest`: nothing
+    is being done, facts and row agree or wait for a time."""
+
+    stream_key: StreamKey
+    status: str | None
+    on_air: str | None
+    inbox: int
+    failures: int
+    at_rest: bool
+
+
+@attrs.define(eq=False)
+class _Admit:
+    """A source that wants in; `refusal` is the answer, None when admitted."""
+
+    source: Source
+    refusal: RefusalCode | None = None
+    answered: trio.Event = attrs.field(factory=trio.Event)
+
+
+@attrs.define(eq=False)
+class _Close:
+    """The seller's end; `row` or `error` is the answer."""
+
+    row: StreamRow | None = None
+    error: Exception | None = None
+    answered: trio.Event = attrs.field(factory=trio.Event)
+
+
+class _Wake:
+    """A fact has changed."""
+
+
+_Command = _Admit | _Close | _Wake
+
+
+class Broadcast:
+    """The owner of one stream key, as long as there is something to own."""
+
+    def __init__(
+        self,
+        stream_key: StreamKey,
+        transitions: Transitions,
+        session: Session,
+        clock: Clock,
+        viewer_count: Callable[[str], int],
+    ) -> None:
+        self.stream_key = stream_key
+        self.peak = 0
+        self._transitions = transitions
+        self._session = session
+        self._clock = clock
+        self._viewer_count = viewer_count
+        self._send, self._receive = trio.open_memory_channel[_Command](INBOX_BOUND)
+        self._waiting: set[_Admit | _Close] = set()
+        self._row: StreamRow | None = None
+        self._publisher: Source | None = None
+        self._fallback: Source | None = None
+        self._on_air: Source | None = None
+        self._ending: Cause | None = None
+        self._grace_over_s: float | None = None
+        self._retry_at_s: float | None = None
+        self._failures = 0
+        self._at_rest = False
+
+    @property
+    def row(self) -> StreamRow | None:
+        """As of the last step; None before the first."""
+        return self._row
+
+    def statistics(self) -> BroadcastStatistics:
+        on_air = None if self._on_air is None else "fallback" if self._on_air.is_fallback else "publisher"
+        return BroadcastStatistics(
+            self.stream_key,
+            self._row.status if self._row else None,
+            on_air,
+            self._receive.statistics().current_buffer_used,
+            self._failures,
+            self._at_rest and not self._receive.statistics().current_buffer_used,
+        )
+
+    # What others call
+
+    def take(self, source: Source, packet: MediaPacket) -> None:
+        """One packet of a source. A publisher has precedence over the fallback from its first audio or video on."""
+        if self._on_air is not source:
+            source.remember(packet)
+            if not self._may_go_on_air(source) or not source.may_begin_with(packet):
+                return
+            self._on_air = source
+            relay = self._session.relay
+            relay.begin_source()
+            for kept in source.opening_before(packet):
+                relay.write(kept)
+            self.wake()
+        elif source.is_fallback:
+            source.remember(packet)
+        self._session.relay.write(packet)
+
+    def wake(self) -> None:
+        """Has the task look at the facts; with a full inbox it is about to anyway."""
+        try:
+            self._send.send_nowait(_Wake())
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            return
+
+    async def admit(self, source: Source) -> RefusalCode | None:
+        """None: the source is in. A cancelled caller must `leave` the source."""
+        ask = _Admit(source)
+        await self._ask(ask)
+        return ask.refusal
+
+    async def close(self) -> StreamRow | None:
+        """Ends the broadcast for good. Raises what the transaction raised; then nothing has changed."""
+        ask = _Close()
+        await self._ask(ask)
+        if ask.error is not None:
+            raise ask.error
+        return ask.row
+
+    async def _ask(self, ask: _Admit | _Close) -> None:
+        self._waiting.add(ask)
+        try:
+            await self._send.send(ask)
+            await ask.answered.wait()
+        except trio.BrokenResourceError:
+            self._refuse(ask)
+        finally:
+            self._waiting.discard(ask)
+
+    # The task
+
+    async def run(self, retire: Callable[[], None]) -> None:
+        """Runs until there is nothing to own; `retire` is called in the moment in which that is decided, so that no
+        command can come after it."""
+        try:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    await self._settle(nursery)
+                    if self._is_idle():
+                        retire()
+                        break
+                    self._at_rest = True
+                    command = await self._next_command()
+                    self._at_rest = False
+                    await self._obey(command)
+        finally:
+            retire()
+            self._abandon()
+
+    def _abandon(self) -> None:
+        self._receive.close()
+        self._on_air = None
+        for source in (self._publisher, self._fallback):
+            if source is not None:
+                source.cut("stopped")
+        self._session.end()
+        for ask in self._waiting:
+            self._refuse(ask)
+
+    def _refuse(self, ask: _Admit | _Close) -> None:
+        if isinstance(ask, _Admit):
+            ask.refusal = "refused"
+        else:
+            ask.error = DoramiError("UNAVAILABLE")
+        ask.answered.set()
+
+    def _is_idle(self) -> bool:
+        inbox = self._receive.statistics()
+        return (
+            self._retry_at_s is None
+            and (self._row is None or self._row.status not in ON_AIR)
+            and self._publisher is None
+            and self._fallback is None
+            and self._session.is_over
+            and not inbox.current_buffer_used
+            and not inbox.tasks_waiting_send
+            and not self._waiting
+        )
+
+    async def _next_command(self) -> _Command:
+        delay_s = self._delay_s()
+        if delay_s is None:
+            return await self._receive.receive()
+        command: _Command = _Wake()
+
+        async def ring() -> None:
+            await self._clock.sleep(delay_s)
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ring)
+            command = await self._receive.receive()
+            nursery.cancel_scope.cancel()
+        return command
+
+    def _delay_s(self) -> float | None:
+        """Seconds until something is due without a command."""
+        due = [self._retry_at_s] if self._retry_at_s is not None else []
+        status = self._row.status if self._row else None
+        if status == "INTERRUPTED" and self._grace_over_s is not None:
+            due.append(self._grace_over_s)
+        if status == "LIVE" and self._on_air is None and self._fallback is not None:
+            due.append(self._fallback.last_data_s + FALLBACK_GAP_S)
+        return max(0.0, min(due) - self._clock.monotonic()) if due else None
+
+    async def _obey(self, command: _Command) -> None:
+        if isinstance(command, _Wake):
+            return
+        if isinstance(command, _Admit):
+            command.refusal = await self._admit(command.source)
+        else:
+            try:
+                command.row = await self._close()
+            except Exception as error:
+                command.error = error
+        command.answered.set()
+        self._waiting.discard(command)
+
+    async def _admit(self, source: Source) -> RefusalCode | None:
+        try:
+            row = await store.find(self._transitions.db, self.stream_key)
+        except Exception:
+            log.exception("broadcast.admit_failed", stream_key=self.stream_key)
+            return "refused"
+        if row is None or row.closed:
+            return "unknown_key" if row is None else "ended"
+        self._drop_what_is_over()
+        if source.over:
+            return None  # whoever asked is gone
+        if source.is_fallback:
+            if self._fallback is not None:
+                return "busy"
+            self._fallback = source
+            return None
+        if self._publisher is not None:
+            if self._publisher.silent_for_s() < BUSY_S:
+                return "busy"
+            # It stays on air in name until its successor sends: viewers see no interruption.
+            self._publisher.cut("replaced")
+        self._publisher = source
+        return None
+
+    async def _close(self) -> StreamRow | None:
+        row = await self._transitions.close(self.stream_key, viewers=self.peak)
+        if row is not None:
+            self._row, self._ending = row, None
+            self._cut_all("ended")
+        return row
+
+    def _cut_all(self, reason: str) -> None:
+        for source in (self._publisher, self._fallback):
+            if source is not None:
+                source.cut(reason)
+        self._publisher = self._fallback = self._on_air = None
+        self._session.end()
+
+    def _may_go_on_air(self, source: Source) -> bool:
+        if source is self._publisher:
+            return True
+        return source is self._fallback and (self._publisher is None or self._on_air is None)
+
+    def _drop_what_is_over(self) -> None:
+        last = self._publisher or self._fallback
+        if self._publisher is not None and self._publisher.over:
+            self._publisher = None
+        if self._fallback is not None and self._fallback.over:
+            self._fallback = None
+        if self._publisher is None and self._on_air is not self._fallback:
+            self._on_air = None
+        if last is not None and last.finished and self._publisher is None and self._fallback is None:
+            self._ending = "finished"
+
+    # Steps
+
+    async def _settle(self, nursery: trio.Nursery) -> None:
+        self._drop_what_is_over()
+        now_s = self._clock.monotonic()
+        if self._retry_at_s is not None and now_s < self._retry_at_s:
+            return
+        try:
+            while await self._step(nursery):
+                self._drop_what_is_over()
+        except Exception:
+            pause_s = min(FIRST_RETRY_S * 2**self._failures, LONGEST_RETRY_S)
+            self._failures += 1
+            self._retry_at_s = now_s + pause_s
+            log.exception("broadcast.step_failed", stream_key=self.stream_key, again_in_s=pause_s)
+        else:
+            self._failures, self._retry_at_s = 0, None
+
+    async def _step(self, nursery: trio.Nursery) -> bool:
+        """Goes one step towards the facts; False where they and the row agree."""
+        row = self._row
+        if row is None:
+            return await self._load()
+        if row.closed and (self._publisher or self._fallback):
+            self._cut_all("ended")
+        cause = self._cause(row)
+        if cause is not None and after(row.status, cause) is not None:
+            await self._go(row, cause)
+            return True
+        self._ending = None
+        if row.status in ON_AIR:
+            if not self._session.is_running:
+                await self._session.begin(nursery, self.wake)
+            if self.peak > row.peak_viewers:
+                self._row = await store.raise_peak(self._transitions.db, self.stream_key, self.peak)
+                return True
+        elif self._on_air is None:
+            self._session.end()  # a publisher came and went before its start could be written
+        return False
+
+    async def _load(self) -> bool:
+        row = await store.find(self._transitions.db, self.stream_key)
+        if row is not None and row.status == "INTERRUPTED" and self._grace_over_s is None:
+            row = await self._transitions.prolong(row)
+            self._grace_over_s = self._clock.monotonic() + self._transitions.grace_s
+        if row is None and (self._publisher or self._fallback):
+            self._cut_all("ended")
+        if row is not None and row.status in ON_AIR:
+            self.peak = max(self.peak, row.peak_viewers)
+        self._row = row
+        return row is not None
+
+    def _cause(self, row: StreamRow) -> Cause | None:
+        if self._ending is None and row.status == "INTERRUPTED" and self._on_air is None and self._is_grace_over():
+            self._ending = "grace_over"
+        if self._ending is not None:
+            return self._ending
+        if self._on_air is not None:
+            return "media"
+        if row.status == "LIVE" and not self._fallback_is_ready():
+            return "lost"
+        return None
+
+    def _is_grace_over(self) -> bool:
+        return self._grace_over_s is not None and self._clock.monotonic() >= self._grace_over_s
+
+    def _fallback_is_ready(self) -> bool:
+        return self._fallback is not None and self._fallback.silent_for_s() < FALLBACK_GAP_S
+
+    async def _go(self, row: StreamRow, cause: Cause) -> None:
+        target = after(row.status, cause)
+        viewers = self.peak
+        if target == "OFFLINE" and self._on_air is None:
+            # Before the transaction, not after it: a publisher whose first packet comes meanwhile opens a new relay.
+            self._session.end()
+        elif row.status not in ON_AIR:
+            viewers = self.peak = self._viewer_count(self.stream_key)
+        changed = await self._transitions.apply(row, cause, viewers=viewers)
+        if changed is not None:
+            if target == "INTERRUPTED":
+                self._grace_over_s = self._clock.monotonic() + self._transitions.grace_s
+            elif target == "LIVE":
+                self._grace_over_s = None
+            log.info("broadcast.status", stream_key=self.stream_key, status=changed.status, cause=cause)
+        if target == "OFFLINE":
+            self._ending = None
+        self._row = changed

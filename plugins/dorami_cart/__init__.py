@@ -1,0 +1,1 @@
+"""Carts whose items hold stock until a deadline."""

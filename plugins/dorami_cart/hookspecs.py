@@ -1,0 +1,32 @@
+"""Hooks that the cart fires."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from dorami_cart.api import AddToCart, CartItemView
+from dorami_cart.model import CartItemAdded, CartItemExpired
+from dorami_core.hooks import EventMeta, Tx, UserIdentity, hookspec
+
+
+class CartHooks:
+    """Implement the ones you need; `requires = ("dorami_cart",)`."""
+
+    @hookspec
+    async def cart_item_added_in_tx(self, tx: Tx, user_id: UUID, item: CartItemView, quantity: int) -> None:
+        """`quantity` more units are held in this line; the product is locked. An error (INSUFFICIENT_STOCK where
+        others wait for these units) gives them back. Not sent for a raised quantity of a line (`PATCH`)."""
+
+    @hookspec
+    async def choose_waiting_place(self, user: UserIdentity, wish: AddToCart) -> dict[str, Any] | None:
+        """There is no stock and the buyer is ready to wait: give a place in the queue, as JSON. Outside of any
+        transaction."""
+
+    @hookspec
+    async def on_cart_item_added(self, event: CartItemAdded, meta: EventMeta) -> None:
+        """Units were put into a cart."""
+
+    @hookspec
+    async def on_cart_item_expired(self, event: CartItemExpired, meta: EventMeta) -> None:
+        """A line lost its stock, because its time was over or its product was deleted."""

@@ -1,0 +1,92 @@
+"""What the cart takes from outside, its settings and its events."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from dorami_core.hooks import DoramiError, ErrorCode, Event
+
+MAX_ADD = 99
+MAX_LINE = 999
+MAX_CLIENT_ID = 100
+
+CODES = (
+    ErrorCode(
+        "CART_ITEM_NOT_FOUND", 404, "장바구니에 없는 상품이에요.", "This item is not in your cart."
+    ),
+    ErrorCode("CART_EMPTY", 409, "장바구니가 비어 있어요.", "Your cart is empty."),
+    ErrorCode(
+        "CART_EXPIRED",
+        410,
+        "담아 둔 시간이 지난 상품이 있어요. 나머지는 그대로 있으니 확인하고 다시 시도해 주세요.",
+        "The time to buy something in your cart is over. The rest is untouched: please look and try again.",
+    ),
+)
+
+
+def invalid(field: str, problem: str) -> DoramiError:
+    """VALIDATION_FAILED about one field."""
+    return DoramiError("VALIDATION_FAILED", fields=[{"field": field, "problem": problem}])
+
+
+def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        raise ValueError("must be above 0", attribute)
+
+
+@attrs.frozen
+class CartSettings:
+    """`hold_s`: how long an item holds its stock; a product can have its own time."""
+
+    hold_s: float = attrs.field(default=600, validator=_positive)
+
+
+@attrs.frozen(kw_only=True)
+class CartBody:
+    """`POST /api/cart`."""
+
+    product_id: UUID
+    quantity: int
+    color: str | None = None
+    size: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class QuantityBody:
+    quantity: int
+
+
+@attrs.frozen(kw_only=True)
+class CartEvent(Event):
+    user_id: UUID
+    item_id: UUID
+    product_id: UUID
+    stream_key: str | None
+    product_name: str
+    color: str | None
+    size: str | None
+    quantity: int
+
+    @property
+    def aggregate(self) -> str:
+        return f"cart:{self.user_id}"
+
+
+@attrs.frozen(kw_only=True)
+class CartItemAdded(CartEvent):
+    """`quantity` is what was added now; `masked_name` may be shown to everybody."""
+
+    masked_name: str
+
+
+@attrs.frozen(kw_only=True)
+class CartItemExpired(CartEvent):
+    """`reason`: time, product_deleted."""
+
+    reason: str
+
+
+CART_EVENTS: tuple[type[Event], ...] = (CartItemAdded, CartItemExpired)

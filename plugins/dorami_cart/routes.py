@@ -1,0 +1,46 @@
+"""The cart over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dorami_cart.api import AddToCart, CartItemView, CartView
+from dorami_cart.model import CartBody, QuantityBody
+from dorami_cart.service import Cart
+from dorami_core.hooks import Request, Router
+
+
+class CartRoutes:
+    def __init__(self, cart: Cart) -> None:
+        self._cart = cart
+
+    def register(self, router: Router) -> None:
+        router.api("GET", "/api/cart", self.show, response=CartView, summary="What is in the cart, and until when")
+        router.api(
+            "POST",
+            "/api/cart",
+            self.add,
+            body=CartBody,
+            response=CartItemView,
+            status=201,
+            summary="Hold units of a product",
+        )
+        path = "/api/cart/{itemId}"
+        router.api(
+            "PATCH", path, self.change, body=QuantityBody, response=CartItemView, summary="Change how many of a line"
+        )
+        router.api("DELETE", path, self.remove, summary="Give a line back")
+
+    async def show(self, request: Request) -> CartView:
+        return await self._cart.view(request.user.id)
+
+    async def add(self, request: Request, body: CartBody) -> Any:
+        wish = AddToCart(product_id=body.product_id, quantity=body.quantity, color=body.color, size=body.size)
+        return (await self._cart.add(request.user, wish)).item
+
+    async def change(self, request: Request, body: QuantityBody) -> CartItemView:
+        item_id = request.uuid("itemId", "CART_ITEM_NOT_FOUND")
+        return await self._cart.change(request.user.id, item_id, body.quantity)
+
+    async def remove(self, request: Request) -> None:
+        await self._cart.remove(request.user.id, request.uuid("itemId", "CART_ITEM_NOT_FOUND"))

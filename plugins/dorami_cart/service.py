@@ -1,0 +1,226 @@
+"""The rules of carts. A line changes only while its product is locked: the catalogue's lock is always taken first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from uuid import UUID
+
+from dorami_catalog.api import CatalogApi, StockChange, Units
+
+from dorami_cart import store
+from dorami_cart.api import AddAnswer, AddToCart, CartItemView, CartView, mask_name
+from dorami_cart.model import (
+    MAX_ADD,
+    MAX_CLIENT_ID,
+    MAX_LINE,
+    CartItemAdded,
+    CartItemExpired,
+    CartSettings,
+    invalid,
+)
+from dorami_core.hooks import DoramiError, Host, Money, Row, StreamView, Tx, UserId, UserIdentity, to_json
+
+ITEM_TIMER = "cart_item"
+STREAM_TIMER = "cart_stream"
+FORGET_EVERY_S = 3600.0
+
+
+class Cart:
+    """Implements `CartApi`."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
+        self._hold_s = host.settings(CartSettings).hold_s
+
+    async def view(self, user_id: UserId) -> CartView:
+        items = await store.alive(self._host.db, user_id)
+        expiries = [item.expires_at for item in items if item.expires_at is not None]
+        return CartView(
+            items=items,
+            subtotal=sum((item.line_total for item in items), Money(0, self._host.currency)),
+            currency=self._host.currency,
+            server_time=items[0].server_time if items else await self._host.db.fetchval("SELECT core.now()"),
+            next_expires_at=min(expiries, default=None),
+        )
+
+    async def add(self, user: UserIdentity, wish: AddToCart) -> AddAnswer:
+        if not 1 <= wish.quantity <= MAX_ADD:
+            raise invalid("quantity", f"must be 1 to {MAX_ADD}")
+        if wish.client_id is not None and not 1 <= len(wish.client_id) <= MAX_CLIENT_ID:
+            raise invalid("clientId", f"must have 1 to {MAX_CLIENT_ID} characters")
+        try:
+            return await self._add(user, wish)
+        except DoramiError as error:
+            if error.code != "INSUFFICIENT_STOCK" or not wish.wait:
+                raise
+            place = await self._host.hooks.choose("choose_waiting_place", user=user, wish=wish)
+            if place is None:
+                raise
+            return AddAnswer(reservation=place)
+
+    async def _add(self, user: UserIdentity, wish: AddToCart) -> AddAnswer:
+        async with self._host.db.transaction() as tx:
+            row = await store.add(
+                tx,
+                user.id,
+                wish.product_id,
+                wish.color,
+                wish.size,
+                wish.quantity,
+                self._hold_s,
+                wish.client_id,
+                json.dumps([str(wish.product_id), wish.quantity, wish.color, wish.size, wish.wait]),
+            )
+            if row["outcome"] == "REPEATED":
+                return AddAnswer(item=row["answer"])
+            if row["outcome"] != "OK":
+                raise _refusal(row, wish)
+            item = store.view_of(row)
+            self._catalog.announce(
+                tx,
+                StockChange(
+                    product_id=item.product_id,
+                    stream_key=row["stream_key"],
+                    version=row["version"],
+                    available_before=row["available_before"],
+                    available_after=row["available_after"],
+                ),
+            )
+            if item.expires_at is not None and not row["merged"]:
+                await self._host.deadlines.set(tx, ITEM_TIMER, str(item.id), item.expires_at)
+            await self._host.hooks.in_tx(
+                "cart_item_added_in_tx", tx, user_id=user.id, item=item, quantity=wish.quantity
+            )
+            tx.emit(
+                CartItemAdded(
+                    user_id=user.id,
+                    item_id=item.id,
+                    product_id=item.product_id,
+                    stream_key=item.stream_key,
+                    product_name=item.product_name,
+                    color=item.color,
+                    size=item.size,
+                    quantity=wish.quantity,
+                    masked_name=mask_name(user.display_name),
+                )
+            )
+            answer = to_json(item)
+            if wish.client_id is not None:
+                await store.remember_answer(tx, user.id, wish.client_id, answer)
+        return AddAnswer(item=answer)
+
+    async def change(self, user_id: UserId, item_id: UUID, quantity: int) -> CartItemView:
+        if not 1 <= quantity <= MAX_LINE:
+            raise invalid("quantity", f"must be 1 to {MAX_LINE}")
+        async with self._host.db.transaction() as tx:
+            item = await self._lock_line(tx, user_id, item_id)
+            more = quantity - item.quantity
+            if more > 0:
+                await self._catalog.hold(tx, [Units(item.variant_id, more)])
+            elif more < 0:
+                await self._catalog.release(tx, [Units(item.variant_id, -more)])
+            await store.set_quantity(tx, item_id, quantity)
+            found = await store.find(tx, item_id, user_id)
+            assert found is not None
+        return found[0]
+
+    async def remove(self, user_id: UserId, item_id: UUID) -> None:
+        async with self._host.db.transaction() as tx:
+            item = await self._lock_line(tx, user_id, item_id)
+            await store.release(tx, item_id)
+            await self._catalog.release(tx, [Units(item.variant_id, item.quantity)])
+            await self._host.deadlines.clear(tx, ITEM_TIMER, str(item_id))
+
+    async def lock_active(self, tx: Tx, user_id: UserId) -> list[CartItemView]:
+        variants = await store.active_variants(tx, user_id)
+        locked = await self._catalog.lock_variants(tx, variants) if variants else {}
+        lines = await store.lock_lines(tx, user_id, [stock.product_id for stock in locked.values()])
+        dead = [item for item, is_dead in lines if is_dead] + await store.untold(tx, user_id)
+        if dead:
+            raise DoramiError("CART_EXPIRED", items=[to_json(item) for item in dead])
+        if not lines:
+            raise DoramiError("CART_EMPTY")
+        return [item for item, _ in lines]
+
+    async def tell_expired(self, user_id: UserId) -> None:
+        await store.mark_told(self._host.db, user_id)
+
+    async def complete(self, tx: Tx, items: Sequence[CartItemView], order_id: str) -> None:
+        # Their timers stay: they find nothing to do and go by themselves, cheaper than a statement for each here.
+        if await store.complete(tx, [item.id for item in items], order_id) != len(items):
+            raise RuntimeError("a line of a locked cart was no longer active")
+
+    async def expire(self, tx: Tx, keys: Sequence[str]) -> None:
+        """Deadline `cart_item`: keys are ids of items."""
+        await self._expire(tx, [UUID(key) for key in keys])
+
+    async def expire_after_streams(self, tx: Tx, keys: Sequence[str]) -> None:
+        """Deadline `cart_stream`: keys are `streamKey/time of its end`."""
+        found: list[UUID] = []
+        for key in keys:
+            found += await store.without_timer(tx, key.partition("/")[0])
+        await self._expire(tx, found)
+
+    async def release_product(self, tx: Tx, product_id: UUID) -> None:
+        """The product is locked and marked deleted."""
+        rows = await store.release_product(tx, product_id)
+        await self._give_back(tx, rows, "product_deleted")
+
+    async def end_stream(self, tx: Tx, stream: StreamView) -> None:
+        await self._catalog.lock_stream_products(tx, stream.stream_key)
+        over = await store.end_stream(tx, stream.stream_key)
+        await self._host.deadlines.set(tx, STREAM_TIMER, f"{stream.stream_key}/{over.isoformat()}", over)
+
+    async def forget_answers(self) -> None:
+        """Runs for ever: named wishes are remembered for 24 h."""
+        while True:
+            await store.forget_answers(self._host.db)
+            await self._host.clock.sleep(FORGET_EVERY_S)
+
+    async def _lock_line(self, tx: Tx, user_id: UserId, item_id: UUID) -> CartItemView:
+        found = await store.find(tx, item_id, user_id)
+        if found is None:
+            raise DoramiError("CART_ITEM_NOT_FOUND")
+        await self._catalog.lock_variants(tx, [found[0].variant_id])
+        locked = await store.find(tx, item_id, user_id, lock=True)
+        if locked is None or locked[0].status in ("COMPLETED", "RELEASED"):
+            raise DoramiError("CART_ITEM_NOT_FOUND")
+        if locked[1]:
+            raise DoramiError("CART_EXPIRED", items=[to_json(locked[0])])
+        return locked[0]
+
+    async def _expire(self, tx: Tx, item_ids: Sequence[UUID]) -> None:
+        variants = await store.variants_of(tx, item_ids)
+        if variants:
+            await self._catalog.lock_variants(tx, variants)
+            await self._give_back(tx, await store.expire(tx, item_ids), "time")
+
+    async def _give_back(self, tx: Tx, rows: Sequence[Row], reason: str) -> None:
+        await self._catalog.release(tx, [Units(row["variant_id"], row["quantity"]) for row in rows])
+        for row in rows:
+            tx.emit(
+                CartItemExpired(
+                    user_id=row["user_id"],
+                    item_id=row["item_id"],
+                    product_id=row["product_id"],
+                    stream_key=row["stream_key"],
+                    product_name=row["product_name"],
+                    color=row["color"],
+                    size=row["size"],
+                    quantity=row["quantity"],
+                    reason=reason,
+                )
+            )
+
+
+def _refusal(row: Row, wish: AddToCart) -> DoramiError:
+    outcome = row["outcome"]
+    if outcome == "NOT_FOUND":
+        return DoramiError("PRODUCT_NOT_FOUND")
+    if outcome == "SHORT":
+        return DoramiError("INSUFFICIENT_STOCK", productId=str(wish.product_id), available=row["variant_available"])
+    if outcome == "OTHER_WISH":
+        return DoramiError("CONFLICT", field="clientId")
+    return invalid("size" if outcome == "BAD_SIZE" else "color", "choose one of the options")

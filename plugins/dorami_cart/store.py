@@ -1,0 +1,202 @@
+"""SQL of the cart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from dorami_cart.api import CartItemView
+from dorami_core.hooks import Money, Queries, Row, Tx
+
+_COLUMNS = """id AS item_id, user_id, product_id, variant_id, stream_key, product_name, image_url, color, size,
+quantity, unit_price_minor, currency, status, timer_enabled, expires_at, created_at, core.now() AS server_time"""
+ALIVE = "status = 'ACTIVE' AND (expires_at IS NULL OR expires_at > core.now())"
+
+
+def view_of(row: Row) -> CartItemView:
+    price = Money(row["unit_price_minor"], row["currency"])
+    return CartItemView(
+        id=row["item_id"],
+        product_id=row["product_id"],
+        variant_id=row["variant_id"],
+        stream_key=row["stream_key"],
+        product_name=row["product_name"],
+        image_url=row["image_url"],
+        color=row["color"],
+        size=row["size"],
+        quantity=row["quantity"],
+        unit_price=price,
+        line_total=price * row["quantity"],
+        currency=row["currency"],
+        status=row["status"],
+        timer_enabled=row["timer_enabled"],
+        expires_at=row["expires_at"],
+        created_at=row["created_at"],
+        server_time=row["server_time"],
+    )
+
+
+async def add(
+    tx: Tx,
+    user_id: UUID,
+    product_id: UUID,
+    color: str | None,
+    size: str | None,
+    quantity: int,
+    hold_s: float,
+    client_id: str | None,
+    wish: str,
+) -> Row:
+    """See the SQL function."""
+    return await tx.fetchrow(
+        "SELECT * FROM cart.add_item($1, $2, $3, $4, $5, $6, $7, $8)",
+        user_id,
+        product_id,
+        color,
+        size,
+        quantity,
+        hold_s,
+        client_id,
+        wish,
+    )
+
+
+async def remember_answer(tx: Tx, user_id: UUID, client_id: str, answer: dict[str, Any]) -> None:
+    await tx.execute(
+        "UPDATE cart.adds SET answer = $3 WHERE user_id = $1 AND client_id = $2", user_id, client_id, answer
+    )
+
+
+async def forget_answers(db: Queries) -> None:
+    await db.execute("DELETE FROM cart.adds WHERE created_at < core.now() - interval '24 hours'")
+
+
+async def alive(db: Queries, user_id: UUID) -> list[CartItemView]:
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM cart.items WHERE user_id = $1 AND {ALIVE} ORDER BY created_at, id", user_id
+    )
+    return [view_of(row) for row in rows]
+
+
+async def find(db: Queries, item_id: UUID, user_id: UUID, *, lock: bool = False) -> tuple[CartItemView, bool] | None:
+    """The line, and whether its time is over. Lock its product first."""
+    row = await db.fetchrow(
+        f"SELECT {_COLUMNS}, NOT ({ALIVE}) AS dead FROM cart.items WHERE id = $1 AND user_id = $2"
+        + (" FOR UPDATE" if lock else ""),
+        item_id,
+        user_id,
+    )
+    return None if row is None else (view_of(row), row["dead"])
+
+
+async def active_variants(db: Queries, user_id: UUID) -> list[UUID]:
+    rows = await db.fetch(
+        "SELECT DISTINCT variant_id FROM cart.items WHERE user_id = $1 AND status = 'ACTIVE'", user_id
+    )
+    return [row["variant_id"] for row in rows]
+
+
+async def variants_of(db: Queries, item_ids: Sequence[UUID]) -> list[UUID]:
+    rows = await db.fetch(
+        "SELECT DISTINCT variant_id FROM cart.items WHERE id = ANY($1::uuid[]) AND status = 'ACTIVE'", list(item_ids)
+    )
+    return [row["variant_id"] for row in rows]
+
+
+async def without_timer(db: Queries, stream_key: str) -> list[UUID]:
+    rows = await db.fetch(
+        """SELECT id FROM cart.items
+           WHERE stream_key = $1 AND status = 'ACTIVE' AND NOT timer_enabled AND expires_at <= core.now()""",
+        stream_key,
+    )
+    return [row["id"] for row in rows]
+
+
+async def lock_lines(tx: Tx, user_id: UUID, product_ids: Sequence[UUID]) -> list[tuple[CartItemView, bool]]:
+    """A cart's active lines of these (locked) products, oldest first, each with whether its time is over."""
+    rows = await tx.fetch(
+        f"""SELECT {_COLUMNS}, NOT ({ALIVE}) AS dead FROM cart.items
+            WHERE user_id = $1 AND status = 'ACTIVE' AND product_id = ANY($2::uuid[])
+            ORDER BY created_at, id FOR UPDATE""",
+        user_id,
+        list(product_ids),
+    )
+    return [(view_of(row), row["dead"]) for row in rows]
+
+
+async def untold(db: Queries, user_id: UUID) -> list[CartItemView]:
+    """What expired within the last hour and the user has not heard of."""
+    rows = await db.fetch(
+        f"""SELECT {_COLUMNS} FROM cart.items WHERE user_id = $1 AND status = 'EXPIRED' AND NOT told
+              AND expires_at > core.now() - interval '1 hour' ORDER BY created_at, id""",
+        user_id,
+    )
+    return [view_of(row) for row in rows]
+
+
+async def mark_told(db: Queries, user_id: UUID) -> None:
+    """Passes over a row that is being changed: it needs no lock of a product this way."""
+    await db.execute(
+        """UPDATE cart.items SET told = true WHERE id IN (
+               SELECT id FROM cart.items WHERE user_id = $1 AND NOT told
+                 AND (status = 'EXPIRED' OR status = 'ACTIVE' AND expires_at <= core.now())
+               FOR UPDATE SKIP LOCKED)""",
+        user_id,
+    )
+
+
+async def set_quantity(tx: Tx, item_id: UUID, quantity: int) -> None:
+    await tx.execute("UPDATE cart.items SET quantity = $2 WHERE id = $1", item_id, quantity)
+
+
+async def release(tx: Tx, item_id: UUID) -> None:
+    await tx.execute("UPDATE cart.items SET status = 'RELEASED' WHERE id = $1", item_id)
+
+
+async def release_product(tx: Tx, product_id: UUID) -> Sequence[Row]:
+    return await tx.fetch(
+        f"UPDATE cart.items SET status = 'RELEASED' WHERE product_id = $1 AND status = 'ACTIVE' RETURNING {_COLUMNS}",
+        product_id,
+    )
+
+
+async def expire(tx: Tx, item_ids: Sequence[UUID]) -> Sequence[Row]:
+    """Those that are still active and whose time is over, now that their products are locked."""
+    return await tx.fetch(
+        f"""UPDATE cart.items SET status = 'EXPIRED'
+            WHERE id = ANY($1::uuid[]) AND status = 'ACTIVE' AND expires_at <= core.now() RETURNING {_COLUMNS}""",
+        list(item_ids),
+    )
+
+
+async def complete(tx: Tx, item_ids: Sequence[UUID], order_id: str) -> int:
+    """How many lines were completed."""
+    status = await tx.execute(
+        "UPDATE cart.items SET status = 'COMPLETED', order_id = $2 WHERE id = ANY($1::uuid[]) AND status = 'ACTIVE'",
+        list(item_ids),
+        order_id,
+    )
+    return int(status.rpartition(" ")[2])
+
+
+async def end_stream(tx: Tx, stream_key: str) -> datetime:
+    """From now on items without a timer have 24 h; returns when these are over. Lock the broadcast's products first."""
+    over: datetime = await tx.fetchval(
+        """INSERT INTO cart.ended_streams (stream_key, ended_at) VALUES ($1, core.now())
+           ON CONFLICT (stream_key) DO UPDATE SET ended_at = excluded.ended_at
+           RETURNING ended_at + interval '24 hours'""",
+        stream_key,
+    )
+    await tx.execute(
+        """UPDATE cart.items SET expires_at = $2
+           WHERE stream_key = $1 AND status = 'ACTIVE' AND NOT timer_enabled AND expires_at IS NULL""",
+        stream_key,
+        over,
+    )
+    return over
+
+
+async def restart_stream(db: Queries, stream_key: str, started_at: datetime) -> None:
+    await db.execute("DELETE FROM cart.ended_streams WHERE stream_key = $1 AND ended_at <= $2", stream_key, started_at)

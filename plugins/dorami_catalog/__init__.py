@@ -1,0 +1,1 @@
+"""Products, their variants, and the one place that counts stock."""

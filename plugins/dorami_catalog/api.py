@@ -1,0 +1,159 @@
+"""What other plugins may use of the catalogue: read models, and stock inside their own transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+import attrs
+
+from dorami_core.hooks import Money, Tx
+
+ProductStatus = Literal["AVAILABLE", "SOLD_OUT"]
+
+
+@attrs.frozen(kw_only=True)
+class ProductVariant:
+    """One colour and size. `quantity` is on hand, `available` what can still be put into a cart."""
+
+    id: UUID
+    color: str | None
+    size: str | None
+    quantity: int
+    available: int
+
+
+@attrs.frozen(kw_only=True)
+class ProductView:
+    """A product as everybody may see it; `to_json` of it is the product of the HTTP API and of `live:product:*`.
+
+    `variants` is empty where the product keeps one stock for all; then a colour or a size is still to be chosen
+    wherever `color_options` or `size_options` is not empty. `status` is SOLD_OUT when nothing is available or the
+    seller said so (`sold_out_by_hand`).
+    """
+
+    id: UUID
+    stream_key: str | None
+    name: str
+    price: Money
+    final_price: Money
+    """After the discount: what a cart takes."""
+    currency: str
+    discount_rate: int
+    """Percent, 0..100."""
+    quantity: int
+    available: int
+    variants: list[ProductVariant]
+    color_options: list[str]
+    size_options: list[str]
+    status: ProductStatus
+    sold_out_by_hand: bool
+    image_url: str | None
+    sort_order: int
+    timer_enabled: bool
+    hold_seconds: int | None
+    """None: `cart.hold_s`."""
+    version: int
+    """Grows with every change, stock included; the newer one wins."""
+    created_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class StockView:
+    """A variant whose product is locked until the transaction ends."""
+
+    variant_id: UUID
+    product_id: UUID
+    stream_key: str | None
+    name: str
+    image_url: str | None
+    unit_price: Money
+    """After the discount."""
+    available: int
+    """0 while the product is sold out by hand or deleted."""
+    sold_out_by_hand: bool
+    deleted: bool
+    timer_enabled: bool
+    hold_seconds: int | None
+
+
+@attrs.frozen
+class Units:
+    """So many units of one variant."""
+
+    variant_id: UUID
+    quantity: int
+
+
+@attrs.frozen(kw_only=True)
+class StockChange:
+    """What `catalog.hold_units` and `catalog.change_units` report of a product."""
+
+    product_id: UUID
+    stream_key: str | None
+    version: int
+    available_before: int
+    """Of the whole product, as buyers see it."""
+    available_after: int
+
+
+class CatalogApi(Protocol):
+    """`host.api(CatalogApi)`.
+
+    Methods with a `tx` lock products in the order of their ids, then variants; call them before you lock rows of your
+    own (LOCKING.md). Every one that changes what is available raises the product's version and emits its event.
+    """
+
+    async def get(self, product_id: UUID) -> ProductView:
+        """PRODUCT_NOT_FOUND where it does not exist or was deleted."""
+        ...
+
+    async def list_for_stream(self, stream_key: str) -> list[ProductView]:
+        """By `sort_order`, then oldest first; at most 500."""
+        ...
+
+    async def list_store(self, limit: int = 100) -> list[ProductView]:
+        """Everything on sale in or outside a broadcast, by `sort_order`, then newest first; at most 500."""
+        ...
+
+    async def lock_variant(self, tx: Tx, product_id: UUID, color: str | None, size: str | None) -> StockView:
+        """PRODUCT_NOT_FOUND, or VALIDATION_FAILED for a missing or unknown option."""
+        ...
+
+    async def lock_variants(self, tx: Tx, variant_ids: Sequence[UUID]) -> dict[UUID, StockView]:
+        """Locks the products of these variants; deleted ones are among the answers, unknown ones are not."""
+        ...
+
+    async def lock_stream_products(self, tx: Tx, stream_key: str) -> None:
+        """Locks every product of a broadcast."""
+        ...
+
+    async def hold(self, tx: Tx, units: Sequence[Units]) -> None:
+        """Free units become held ones; INSUFFICIENT_STOCK where one is short, and nothing is held."""
+        ...
+
+    async def release(self, tx: Tx, units: Sequence[Units]) -> None:
+        """Held units become free; fires `stock_released_in_tx`."""
+        ...
+
+    async def commit(self, tx: Tx, units: Sequence[Units]) -> None:
+        """Held units become those of an order."""
+        ...
+
+    async def commit_free(self, tx: Tx, units: Sequence[Units]) -> None:
+        """Free units become those of an order; INSUFFICIENT_STOCK where one is short."""
+        ...
+
+    async def uncommit(self, tx: Tx, units: Sequence[Units]) -> None:
+        """An order's units become free; fires `stock_released_in_tx`."""
+        ...
+
+    async def ship(self, tx: Tx, units: Sequence[Units]) -> None:
+        """An order's units leave the house: out of on hand."""
+        ...
+
+    def announce(self, tx: Tx, change: StockChange) -> None:
+        """Emits the event of a change that was made by calling `catalog.hold_units` in SQL."""
+        ...

@@ -1,0 +1,84 @@
+"""The catalogue over HTTP."""
+
+from __future__ import annotations
+
+import attrs
+
+from dorami_catalog.api import ProductView
+from dorami_catalog.model import NewProduct, ProductPatch, in_range
+from dorami_catalog.service import Catalog
+from dorami_core.hooks import Access, Paged, Request, Router
+
+
+@attrs.frozen(kw_only=True)
+class StoreQuery:
+    cursor: str | None = None
+    limit: int = attrs.field(default=50, validator=in_range(1, 100))
+
+
+@attrs.frozen(kw_only=True)
+class ProductQuery(StoreQuery):
+    stream_key: str | None = None
+
+
+class CatalogRoutes:
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def register(self, router: Router) -> None:
+        router.api(
+            "POST",
+            "/api/products",
+            self.create,
+            access=Access.ADMIN,
+            body=NewProduct,
+            response=ProductView,
+            status=201,
+            summary="Make a product",
+        )
+        router.api(
+            "GET",
+            "/api/products",
+            self.index,
+            access=Access.PUBLIC,
+            query=ProductQuery,
+            summary="Products of a broadcast",
+        )
+        router.api(
+            "GET",
+            "/api/store/products",
+            self.store,
+            access=Access.PUBLIC,
+            query=StoreQuery,
+            summary="All that is on sale",
+        )
+        path = "/api/products/{id}"
+        router.api("GET", path, self.show, access=Access.PUBLIC, response=ProductView, summary="One product")
+        router.api(
+            "PATCH",
+            path,
+            self.change,
+            access=Access.ADMIN,
+            body=ProductPatch,
+            response=ProductView,
+            summary="Change a product",
+        )
+        router.api("DELETE", path, self.delete, access=Access.ADMIN, summary="Take a product out of the shop")
+
+    async def create(self, request: Request, body: NewProduct) -> ProductView:
+        return await self._catalog.create(body)
+
+    async def index(self, request: Request, query: ProductQuery) -> Paged:
+        return await self._catalog.page(query.stream_key, query.cursor, query.limit)
+
+    async def store(self, request: Request, query: StoreQuery) -> Paged:
+        return await self._catalog.page(None, query.cursor, query.limit)
+
+    async def show(self, request: Request) -> ProductView:
+        return await self._catalog.get(request.uuid("id", "PRODUCT_NOT_FOUND"))
+
+    async def change(self, request: Request, body: ProductPatch) -> ProductView:
+        return await self._catalog.change(request.uuid("id", "PRODUCT_NOT_FOUND"), body)
+
+    async def delete(self, request: Request) -> None:
+        await self._catalog.delete(request.uuid("id", "PRODUCT_NOT_FOUND"))

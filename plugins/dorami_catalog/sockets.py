@@ -1,0 +1,54 @@
+"""What the catalogue says to viewers of a broadcast."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+from uuid import UUID
+
+from dorami_catalog import store
+from dorami_catalog.api import ProductView
+from dorami_catalog.model import ProductDeleted, ProductEvent, ProductMoved
+from dorami_core.hooks import Host, StreamView, to_json
+
+REMEMBERED = 10_000
+
+
+class CatalogSockets:
+    """Emits to room `{streamKey}` of namespace `/`. An event names a product; what is sent is the product of now."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._said: OrderedDict[UUID, int] = OrderedDict()
+
+    async def changed(self, event: ProductEvent, name: str) -> None:
+        """`live:product:added`, `:updated` or `:soldout`. Sent once for several events that were waiting: a room that
+        has heard a newer version needs no older one."""
+        if event.stream_key is None:
+            return
+        if name == "live:product:updated" and self._said.get(event.product_id, 0) >= event.version:
+            return
+        product = await store.find(self._host.db, event.product_id)
+        if product is None or product.stream_key != event.stream_key:
+            return
+        if name == "live:product:soldout" and product.available > 0:
+            name = "live:product:updated"
+        self._remember(product)
+        self._host.rooms.emit("/", event.stream_key, name, to_json(product))
+
+    async def gone(self, event: ProductMoved | ProductDeleted) -> None:
+        self._said.pop(event.product_id, None)
+        if event.stream_key is not None:
+            data = {"id": str(event.product_id), "version": event.version}
+            self._host.rooms.emit("/", event.stream_key, "live:product:deleted", data)
+
+    async def snapshot(self, value: dict[str, Any], stream: StreamView) -> dict[str, Any]:
+        """The part of `join:stream`'s acknowledgement; nothing is pinned unless another plugin says so."""
+        products = await store.list_page(self._host.db, stream.stream_key, None, store.LIST_MAX)
+        return {"pinnedProductId": None, **value, "products": [to_json(product) for product in products]}
+
+    def _remember(self, product: ProductView) -> None:
+        self._said[product.id] = product.version
+        self._said.move_to_end(product.id)
+        if len(self._said) > REMEMBERED:
+            self._said.popitem(last=False)

@@ -1,0 +1,1 @@
+"""Orders: made from a cart, paid by transfer, shipped by hand."""

@@ -1,0 +1,182 @@
+"""What orders take from outside, their settings and their events."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from dorami_core.hooks import DoramiError, ErrorCode, Event, Money
+from dorami_orders.api import OrderStatus, PaymentMethod, ShippingStatus
+
+MAX_NAME = 50
+MAX_ADDRESS_FIELDS = 20
+MAX_ADDRESS_TEXT = 200
+
+CODES = (
+    ErrorCode("ORDER_NOT_FOUND", 404, "주문을 찾을 수 없어요.", "This order does not exist."),
+    ErrorCode(
+        "INSUFFICIENT_POINTS",
+        409,
+        "쓸 수 있는 포인트가 부족해요. 주문은 아직 되지 않았어요.",
+        "You do not have enough points; nothing was ordered.",
+    ),
+)
+
+
+def invalid(field: str, problem: str) -> DoramiError:
+    """VALIDATION_FAILED about one field."""
+    return DoramiError("VALIDATION_FAILED", fields=[{"field": field, "problem": problem}])
+
+
+def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        raise ValueError("must be above 0", attribute)
+
+
+@attrs.frozen
+class OrderSettings:
+    """`unpaid_s`: how long an order waits for its money. `shipping_fee` is a decimal string in the shop's currency."""
+
+    unpaid_s: float = attrs.field(default=86_400, validator=_positive)
+    shipping_fee: str = "5.00"
+    shop_name: str = "도라미"
+    bank_account: str = "국민은행 000000-00-000000 (예금주 도라미)"
+    zelle_account: str = "pay@dorami.example (Dorami)"
+
+
+def fee_of(text: str, currency: str) -> Money:
+    """`shipping_fee` as Money; decimals that are all zeros pass for a currency without them. ValueError."""
+    whole, _, decimals = text.partition(".")
+    if "." not in str(Money(0, currency)) and not decimals.strip("0"):
+        return Money.parse(whole, currency)
+    return Money.parse(text, currency)
+
+
+def check_address(address: dict[str, Any]) -> dict[str, Any]:
+    """The texts of an address without empty ones; VALIDATION_FAILED where there are none, too many, or too long."""
+    kept = {}
+    for name, text in address.items():
+        if text is None or (isinstance(text, str) and not text.strip()):
+            continue
+        if not isinstance(text, str) or len(text) > MAX_ADDRESS_TEXT or len(name) > MAX_NAME:
+            raise invalid("shippingAddress", f"must have texts of up to {MAX_ADDRESS_TEXT} characters")
+        kept[name] = text.strip()
+    if not 1 <= len(kept) <= MAX_ADDRESS_FIELDS:
+        raise invalid("shippingAddress", "required field missing" if not kept else "has too many fields")
+    return kept
+
+
+def _in_range(low: int, high: int) -> Any:
+    def check(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
+        if not low <= value <= high:
+            raise ValueError(f"must be {low} to {high}", attribute)
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class OrderBody:
+    """`POST /api/orders`."""
+
+    depositor_name: str
+    payment_method: PaymentMethod
+    points_to_use: int = 0
+    shipping_address: dict[str, str | None] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ShippingBody:
+    status: ShippingStatus
+    carrier: str | None = None
+    tracking_number: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class OrderQuery:
+    cursor: str | None = None
+    limit: int = attrs.field(default=20, validator=_in_range(1, 100))
+
+
+@attrs.frozen(kw_only=True)
+class AdminOrderQuery(OrderQuery):
+    status: OrderStatus | None = None
+
+
+@attrs.frozen(kw_only=True)
+class OrderedUnits:
+    """What an event says of an item."""
+
+    product_id: UUID
+    stream_key: str | None
+    quantity: int
+
+
+@attrs.frozen(kw_only=True)
+class OrderEvent(Event):
+    order_id: str
+    user_id: UUID
+    total: Money
+
+    @property
+    def aggregate(self) -> str:
+        return f"order:{self.order_id}"
+
+
+@attrs.frozen(kw_only=True)
+class OrderCreated(OrderEvent):
+    pass
+
+
+@attrs.frozen(kw_only=True)
+class OrderPaid(OrderEvent):
+    """`masked_name` may be shown to everybody."""
+
+    masked_name: str
+    items: list[OrderedUnits]
+
+
+@attrs.frozen(kw_only=True)
+class OrderCancelled(OrderEvent):
+    """`was_paid`: the money has to go back."""
+
+    was_paid: bool
+
+
+@attrs.frozen(kw_only=True)
+class OrderExpired(OrderEvent):
+    pass
+
+
+@attrs.frozen(kw_only=True)
+class OrderShipped(OrderEvent):
+    carrier: str | None
+    tracking_number: str | None
+
+
+ORDER_EVENTS: tuple[type[Event], ...] = (OrderCreated, OrderPaid, OrderCancelled, OrderExpired, OrderShipped)
+
+
+@attrs.frozen(kw_only=True)
+class DraftLine:
+    """A line of a cart that is about to be ordered."""
+
+    product_id: UUID
+    stream_key: str | None
+    quantity: int
+    line_total: Money
+    free_shipping: bool
+    """Its broadcast grants it."""
+
+
+@attrs.frozen(kw_only=True)
+class OrderDraft:
+    """An order before it is one."""
+
+    user_id: UUID
+    lines: list[DraftLine]
+    subtotal: Money
+    points_to_use: int
+    payment_method: PaymentMethod
+    shipping_address: dict[str, Any]

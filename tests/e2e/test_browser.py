@@ -1,0 +1,226 @@
+"""A shopper's and a seller's whole path in Debian's Chromium."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from dorami_core.testing.server import RunningDorami
+
+PHONE = {"width": 390, "height": 844}
+SMALL = {"width": 360, "height": 640}
+DESK = {"width": 1440, "height": 900}
+LIMIT_MS = 20_000
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, demo: RunningDorami) -> Iterator[Callable[..., Page]]:
+    """Opens a page as a guest, or signed in; fails the test at its end where the page logged an error."""
+    contexts: list[BrowserContext] = []
+    problems: list[str] = []
+
+    def visit(
+        path: str, *, email: str | None = None, role: str = "USER", size: dict[str, int] = PHONE, **how: Any
+    ) -> Page:
+        context = browser.new_context(base_url=demo.web, viewport=size, locale=how.get("locale", "ko-KR"))  # type: ignore[arg-type]
+        context.set_default_timeout(LIMIT_MS)
+        contexts.append(context)
+        if email is not None:
+            name = email.partition("@")[0]
+            body = {"email": email, "name": name, "instagramId": name, "role": role}
+            assert context.request.post("/api/auth/dev-login", data=body).ok
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(f"{path}: {error}"))
+        page.on("console", lambda line: problems.append(f"{path}: {line.text}") if line.type == "error" else None)
+        page.goto(path)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture(scope="module")
+def bag(demo: RunningDorami) -> dict[str, Any]:
+    """A product that sorts first, so that its card is the one above the input."""
+    with demo.client("seller@example.test", role="ADMIN") as seller:
+        body = {
+            "streamKey": "demo",
+            "name": "핑크 토트백",
+            "price": "39.00",
+            "discountRate": 10,
+            "quantity": 50,
+            "sortOrder": -1,
+        }
+        answer = seller.post("/api/products", json=body)
+        assert answer.status_code == 201, answer.text
+        data: dict[str, Any] = answer.json()["data"]
+        return data
+
+
+def pixels(page: Page) -> list[int]:
+    shown: list[int] = page.get_by_test_id("video").evaluate(
+        """video => { const canvas = document.createElement("canvas"); canvas.width = 16; canvas.height = 28;
+             const paint = canvas.getContext("2d"); paint.drawImage(video, 0, 0, 16, 28);
+             return [...paint.getImageData(0, 0, 16, 28).data]; }"""
+    )
+    return shown
+
+
+def wait_for_video(page: Page) -> None:
+    page.wait_for_function("document.querySelector('[data-testid=video]')?.currentTime > 0.5")
+
+
+def test_the_demo_plays(visit: Callable[..., Page], bag: dict[str, Any], artefacts: Path) -> None:
+    page = visit("/live/demo")
+    wait_for_video(page)
+    before, first = page.get_by_test_id("video").evaluate("video => video.currentTime"), pixels(page)
+    page.wait_for_function("at => document.querySelector('[data-testid=video]').currentTime > at + 0.7", arg=before)
+    second = pixels(page)
+    assert len(set(first)) > 10, "the picture is not blank"
+    assert sum(a != b for a, b in zip(first, second, strict=True)) > 50, "the picture moves"
+    expect(page.get_by_test_id("product-card")).to_contain_text("핑크 토트백")
+    page.screenshot(path=artefacts / "live-390x844.png")
+
+
+def test_kpi_overlay(visit: Callable[..., Page], artefacts: Path) -> None:
+    page = visit("/live/demo?kpi=1", size=SMALL)
+    wait_for_video(page)
+    expect(page.get_by_test_id("kpi")).to_contain_text(re.compile(r"\d+ ?ms"))
+    page.screenshot(path=artefacts / "live-kpi-360x640.png")
+
+
+def test_hls_takes_over_where_flv_cannot_play(browser: Browser, demo: RunningDorami) -> None:
+    context = browser.new_context(base_url=demo.web, viewport=PHONE, locale="ko-KR")  # type: ignore[arg-type]
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.route("**/*.flv*", lambda route: route.abort())
+    page.goto("/live/demo")
+    page.wait_for_function("document.querySelector('[data-testid=video]')?.currentTime > 0.5", timeout=LIMIT_MS)
+    assert any(".m3u8" in url for url in asked)
+    context.close()
+
+
+def test_a_line_of_chat_reaches_a_second_browser(visit: Callable[..., Page], artefacts: Path) -> None:
+    writer = visit("/live/demo", email="writer@example.test")
+    reader = visit("/live/demo", size=DESK)
+    expect(reader.get_by_test_id("chat-input")).to_be_visible()
+    writer.get_by_test_id("chat-input").fill("안녕하세요 <b>3 < 5</b>")
+    writer.get_by_test_id("chat-send").click()
+    line = reader.get_by_test_id("chat-line").filter(has_text="안녕하세요 <b>3 < 5</b>")
+    expect(line).to_be_visible()
+    expect(line).to_contain_text("writer")
+    reader.screenshot(path=artefacts / "live-1440x900.png")
+
+
+def test_from_the_live_page_to_a_paid_order(visit: Callable[..., Page], bag: dict[str, Any], artefacts: Path) -> None:
+    page = visit("/live/demo", email="buyer@example.test")
+    page.get_by_test_id("product-card").click()
+    page.screenshot(path=artefacts / "product-sheet-390x844.png")
+    page.get_by_test_id("add-to-cart").click()
+    pill = page.get_by_test_id("cart-pill")
+    expect(pill).to_be_visible()
+    expect(pill).to_contain_text(re.compile(r"0?9:[0-5]\d|10:00"))
+    shown = pill.text_content()
+    expect(pill).not_to_have_text(shown or "", timeout=3000)  # it counts
+    page.screenshot(path=artefacts / "cart-pill-390x844.png")
+
+    page.goto("/cart")
+    expect(page.get_by_test_id("countdown").first).to_contain_text(re.compile(r"\d:\d\d"))
+    page.screenshot(path=artefacts / "cart-390x844.png", full_page=True)
+    page.goto("/checkout")
+    page.locator("[name=depositorName]").fill("김민지")
+    for field, text in {
+        "recipient": "김민지", "line1": "1 Main St", "city": "Irvine", "state": "CA", "postalCode": "92602", "country": "US",
+    }.items():  # fmt: skip
+        box = page.locator(f"[name={field}]")
+        box.select_option(text) if box.evaluate("box => box.tagName") == "SELECT" else box.fill(text)
+    page.screenshot(path=artefacts / "checkout-390x844.png", full_page=True)
+    page.get_by_test_id("checkout-submit").click()
+    page.wait_for_url(re.compile(r"/orders/ORD-\d{8}-\d{5}"))
+    expect(page.get_by_test_id("order-total")).to_contain_text("40.10")  # 35.10 and 5.00 to ship it
+    page.screenshot(path=artefacts / "order-390x844.png", full_page=True)
+    order = page.url.rpartition("/")[2].partition("?")[0]
+
+    desk = visit("/admin/orders", email="seller@example.test", role="ADMIN", size=DESK)
+    row = desk.locator("tr", has_text=order)
+    desk.screenshot(path=artefacts / "admin-orders-1440x900.png")
+    row.get_by_test_id("confirm-payment").click()
+    expect(desk.locator("tr", has_text=order)).to_contain_text("입금 확인")
+    page.reload()
+    expect(page.get_by_test_id("order-status")).to_contain_text(re.compile("입금 확인|결제 완료"))
+
+
+def test_a_seller_makes_a_broadcast(visit: Callable[..., Page], demo: RunningDorami, artefacts: Path) -> None:
+    page = visit("/admin", email="seller@example.test", role="ADMIN")
+    page.screenshot(path=artefacts / "admin-390x844.png", full_page=True)
+    page.locator("[name=title]").fill("겨울 코트 방송")
+    page.locator("form", has=page.locator("[name=title]")).locator("button[type=submit]").click()
+    page.wait_for_url(re.compile(r"/admin/streams/[a-z0-9-]+"))
+    expect(page.get_by_text(demo.rtmp).first).to_be_visible()
+    page.screenshot(path=artefacts / "admin-stream-390x844.png", full_page=True)
+
+
+PAGES = ["/", "/live/demo", "/store", "/login"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("size", [SMALL, PHONE, DESK], ids=lambda size: f"{size['width']}x{size['height']}")
+def test_public_pages(
+    path: str, size: dict[str, int], visit: Callable[..., Page], bag: dict[str, Any], artefacts: Path
+) -> None:
+    page = visit(path, size=size)
+    expect(page.locator("html")).to_have_attribute("lang", "ko")
+    assert page.title()
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= size["width"], "nothing is wider than the screen"
+    name = path.strip("/").replace("/", "-") or "home"
+    page.screenshot(path=artefacts / f"{name}-{size['width']}x{size['height']}.png")
+
+
+def test_pages_of_a_shopper(visit: Callable[..., Page], bag: dict[str, Any], artefacts: Path) -> None:
+    page = visit(f"/products/{bag['id']}", email="looker@example.test", size=SMALL)
+    page.screenshot(path=artefacts / "product-360x640.png", full_page=True)
+    for path in ("/cart", "/my"):
+        page.goto(path)
+        page.screenshot(path=artefacts / f"{path.strip('/')}-empty-360x640.png", full_page=True)
+    answer = page.goto("/orders/ORD-20260101-99999")
+    assert answer is not None
+    assert answer.status == 404
+
+
+def test_english(visit: Callable[..., Page]) -> None:
+    page = visit("/?lang=en", locale="en-US")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    assert not re.search("[가-힣]", page.locator("header").inner_text())
+
+
+def test_buying_works_without_javascript(browser: Browser, demo: RunningDorami, bag: dict[str, Any]) -> None:
+    context = browser.new_context(base_url=demo.web, viewport=SMALL, locale="ko-KR", java_script_enabled=False)  # type: ignore[arg-type]
+    context.request.post("/api/auth/dev-login", data={"email": "plain@example.test", "name": "plain"})
+    page = context.new_page()
+    page.goto(f"/products/{bag['id']}")
+    page.locator("form[action*=cart] button[type=submit]").first.click()
+    page.goto("/cart")
+    expect(page.locator("main")).to_contain_text("핑크 토트백")
+    context.close()

@@ -1,0 +1,141 @@
+"""Many at once on real PostgreSQL, each with the rule taken away as a control."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import trio
+
+from dorami_core.base.errors import DoramiError
+
+UNGUARDED = """
+CREATE OR REPLACE FUNCTION catalog.hold_units(
+    p_product uuid, p_color text, p_size text, p_quantity integer,
+    OUT outcome text, OUT variant_id uuid, OUT stream_key text, OUT name text, OUT image_url text,
+    OUT unit_price_minor bigint, OUT currency text, OUT timer_enabled boolean, OUT hold_seconds integer,
+    OUT version bigint, OUT available_before bigint, OUT available_after bigint, OUT variant_available integer
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    free integer;
+    counted integer;
+BEGIN
+    SELECT 'OK', v.id, p.stream_key, p.name, p.image_url, p.price_minor, p.currency, true, NULL, p.version, 1, 1,
+           v.on_hand - v.held - v.committed, v.held
+      INTO outcome, variant_id, stream_key, name, image_url, unit_price_minor, currency, timer_enabled, hold_seconds,
+           version, available_before, available_after, free, counted
+      FROM catalog.variants v JOIN catalog.products p ON p.id = v.product_id WHERE p.id = p_product;
+    IF free < p_quantity THEN
+        outcome := 'SHORT';
+        RETURN;
+    END IF;
+    PERFORM pg_sleep(0.02);
+    UPDATE catalog.variants v SET held = counted + p_quantity WHERE v.id = variant_id;
+END
+$$;
+"""
+
+
+async def rush(selling: Any, product: Any, buyers: int) -> int:
+    """How many of so many buyers got a unit."""
+    got = 0
+
+    async def buy(user: Any) -> None:
+        nonlocal got
+        try:
+            await selling.add(user, product)
+            got += 1
+        except DoramiError as error:
+            assert error.code == "INSUFFICIENT_STOCK"
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(buyers):
+            nursery.start_soon(buy, selling.user())
+    return got
+
+
+async def test_the_last_unit_has_one_buyer(selling: Any) -> None:
+    product = await selling.product(1)
+    assert await rush(selling, product, 50) == 1
+    assert await selling.stock(product) == (1, 1, 0)
+
+
+async def test_without_the_lock_it_has_many(selling: Any) -> None:
+    product = await selling.product(1)
+    await selling.bench.db.execute(UNGUARDED)
+    assert await rush(selling, product, 50) > 1
+    await selling.bench.db.execute("DELETE FROM cart.items; UPDATE catalog.variants SET held = 0")
+
+
+async def test_two_hundred_adds_are_counted_right(selling: Any) -> None:
+    product = await selling.product(150)
+    assert await rush(selling, product, 200) == 150
+    assert await selling.stock(product) == (150, 150, 0)
+    assert (await selling.catalog.get(product.id)).version == 151
+    await selling.bench.deliver()
+    said = selling.bench.rooms.heard("live-show", "live:product:soldout")
+    assert [one.data["available"] for one in said] == [0]
+
+
+async def test_a_named_wish_said_many_times_at_once_counts_once(selling: Any) -> None:
+    product = await selling.product(10)
+    buyer = selling.user()
+    answers = []
+
+    async def say() -> None:
+        answers.append(await selling.add(buyer, product, 2, client_id="tap"))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(say)
+    assert len(answers) == 10
+    assert all(answer == answers[0] for answer in answers)
+    assert await selling.stock(product) == (10, 2, 0)
+
+
+async def test_merging_at_once_makes_one_line(selling: Any) -> None:
+    product = await selling.product(20)
+    buyer = selling.user()
+    async with trio.open_nursery() as nursery:
+        for _ in range(15):
+            nursery.start_soon(selling.add, buyer, product)
+    assert [line.quantity for line in (await selling.cart.view(buyer.id)).items] == [15]
+
+
+async def test_everything_at_once_keeps_the_counters(selling: Any) -> None:
+    """Adds, changes, removals, expiries, orders and cancellations over three products, without a deadlock."""
+    chance = random.Random(7)
+    products = [await selling.product(8, hold_seconds=30) for _ in range(3)]
+    expected = {"INSUFFICIENT_STOCK", "CART_EXPIRED", "CART_EMPTY", "CART_ITEM_NOT_FOUND", "CONFLICT"}
+
+    async def act(user: Any, seed: int) -> None:
+        own = random.Random(seed)
+        for _ in range(6):
+            try:
+                lines = (await selling.cart.view(user.id)).items
+                match own.choice(["add", "add", "add", "change", "remove", "order"]):
+                    case "change" if lines:
+                        await selling.cart.change(user.id, own.choice(lines).id, own.randint(1, 4))
+                    case "remove" if lines:
+                        await selling.cart.remove(user.id, own.choice(lines).id)
+                    case "order" if lines:
+                        order = await selling.order(user)
+                        if own.random() < 0.6:
+                            await selling.orders.cancel(user, order.id)
+                    case _:
+                        await selling.add(user, own.choice(products), own.randint(1, 3))
+            except DoramiError as error:
+                assert error.code in expected, error
+
+    async def sweep() -> None:
+        for _ in range(8):
+            await selling.pass_time(10)
+            await selling.bench.fire_deadlines()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sweep)
+        for _ in range(12):
+            nursery.start_soon(act, selling.user(), chance.randrange(10**9))
+    assert selling.bench.deadlines.statistics().failed == 0
+    await selling.check_invariants()

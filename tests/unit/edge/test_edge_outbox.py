@@ -1,0 +1,163 @@
+"""What happens when a peer does not read: who is dropped, who is cut, and that nothing is torn."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.outbox import Outbox
+from dorami_core.edge.wire import Chunk
+from dorami_core.hooks.sockets import Delivery
+
+pytestmark = pytest.mark.plain_trio
+BLOCK = 50_000
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for sock in (ours, theirs):
+            sock.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        yield ours, theirs
+
+
+def fill(outbox: Outbox) -> bytes:
+    """Sends one big chunk, of which the kernel takes a part."""
+    data = b"<" + b"-" * BLOCK + b">"
+    outbox.send_one(Chunk(data))
+    assert 0 < outbox.queued_bytes < len(data)
+    return data
+
+
+async def read_all(sock: socket.socket) -> bytes:
+    found = b""
+    while True:
+        await trio.lowlevel.wait_readable(sock)
+        data = sock.recv(65536)
+        if not data:
+            return found
+        found += data
+
+
+async def test_what_the_kernel_takes_is_never_queued(pair: tuple[socket.socket, socket.socket]) -> None:
+    async with trio.open_nursery() as nursery:
+        outbox = Outbox(pair[0], nursery, 100, EdgeCounters())
+        outbox.send_one(Chunk(b"hello"))
+        assert outbox.queued_bytes == 0
+        assert pair[1].recv(100) == b"hello"
+        assert not nursery.child_tasks
+
+
+async def test_all_arrives_in_order_and_then_the_end(pair: tuple[socket.socket, socket.socket]) -> None:
+    outbox = None
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            outbox = Outbox(pair[0], nursery, 10_000_000, EdgeCounters())
+            expected = fill(outbox)
+            for number in range(300):
+                chunks = [Chunk(b"%d:%d;" % (number, part) + b"." * 700) for part in range(3)]
+                outbox.send(b"".join(chunk.data for chunk in chunks), chunks)
+                expected += b"".join(chunk.data for chunk in chunks)
+            outbox.finish()
+            outbox.send_one(Chunk(b"too late"))
+            assert await read_all(pair[1]) == expected
+    assert outbox.queued_bytes == 0
+    assert outbox.lost is None
+
+
+async def test_latest_replaces_its_elder_and_takes_the_later_place(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    counters = EdgeCounters()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            outbox = Outbox(pair[0], nursery, 10_000_000, counters)
+            expected = fill(outbox)
+            before = outbox.queued_bytes
+            for number in range(1000):
+                outbox.send_one(Chunk(b"[a%03d]" % number, Delivery.LATEST, "a"))
+            outbox.send_one(Chunk(b"[b]", Delivery.LATEST, "b"))
+            outbox.send_one(Chunk(b"[r]"))
+            outbox.send_one(Chunk(b"[a!]", Delivery.LATEST, "a"))
+            assert outbox.queued_bytes == before + len("[b][r][a!]")
+            outbox.finish()
+            assert await read_all(pair[1]) == expected + b"[b][r][a!]"
+    assert counters.dropped == 1000
+
+
+async def test_the_oldest_droppable_go_first(pair: tuple[socket.socket, socket.socket]) -> None:
+    counters = EdgeCounters()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            outbox = Outbox(pair[0], nursery, BLOCK + 1000, counters)
+            expected = fill(outbox)
+            outbox.send_one(Chunk(b"[required]"))
+            for number in range(3000):
+                outbox.send_one(Chunk(b"[%04d]" % number, Delivery.DROPPABLE))
+            assert outbox.lost is None
+            assert outbox.queued_bytes <= BLOCK + 1000
+            outbox.finish()
+            got = await read_all(pair[1])
+    kept = 3000 - counters.dropped
+    assert 0 < kept < 3000
+    tail = b"".join(b"[%04d]" % number for number in range(counters.dropped, 3000))
+    assert got == expected + b"[required]" + tail
+
+
+async def test_dropping_goes_on_after_some_were_sent(pair: tuple[socket.socket, socket.socket]) -> None:
+    counters = EdgeCounters()
+    async with trio.open_nursery() as nursery:
+        outbox = Outbox(pair[0], nursery, BLOCK + 1000, counters)
+        fill(outbox)
+        for _ in range(20):
+            for _ in range(300):
+                outbox.send_one(Chunk(b"[%04d]" % 1, Delivery.DROPPABLE))
+            try:
+                while pair[1].recv(3000):
+                    pass
+            except BlockingIOError:
+                await trio.testing.wait_all_tasks_blocked()
+        assert outbox.lost is None
+        nursery.cancel_scope.cancel()
+
+
+async def test_required_beyond_the_bound_cuts(pair: tuple[socket.socket, socket.socket]) -> None:
+    told = trio.Event()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            outbox = Outbox(pair[0], nursery, BLOCK + 1000, EdgeCounters(), told.set)
+            fill(outbox)
+            outbox.send_one(Chunk(b"d" * 500, Delivery.DROPPABLE))
+            for _ in range(200):
+                outbox.send_one(Chunk(b"r" * 100))
+    assert outbox.lost == "queue_full"
+    assert told.is_set()
+    assert outbox.queued_bytes == 0
+    assert pair[0].fileno() == -1
+    outbox.send_one(Chunk(b"more"))
+    outbox.finish()
+    outbox.cut("again")
+    assert outbox.lost == "queue_full"
+
+
+async def test_a_peer_that_is_gone_is_no_error(pair: tuple[socket.socket, socket.socket]) -> None:
+    async with trio.open_nursery() as nursery:
+        outbox = Outbox(pair[0], nursery, 1000, EdgeCounters())
+        pair[1].close()
+        outbox.send_one(Chunk(b"hello"))
+        assert outbox.lost == "peer_reset"
+
+
+async def test_a_peer_that_goes_while_we_wait_is_no_error(pair: tuple[socket.socket, socket.socket]) -> None:
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            outbox = Outbox(pair[0], nursery, 10_000_000, EdgeCounters())
+            fill(outbox)
+            pair[1].close()
+    assert outbox.lost == "peer_reset"

@@ -1,0 +1,137 @@
+"""The official `socket.io-client`, unmodified, under Node."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from edge_harness import running_edge
+
+from dorami_core.base.principal import Access
+from dorami_core.edge.sockets import SocketRegistry
+from dorami_core.hooks.sockets import SocketConnection
+
+NODE = Path(__file__).parents[2] / "e2e" / "node"
+
+
+@attrs.frozen
+class Nothing:
+    pass
+
+
+@attrs.frozen
+class Join:
+    stream_key: str
+
+
+@attrs.frozen
+class JoinRoom:
+    live_id: str
+
+
+@attrs.frozen
+class Send:
+    live_id: str
+    message: str
+
+
+@attrs.frozen
+class Blob:
+    data: bytes
+
+
+@pytest.fixture(scope="module")
+def client_folder() -> Path:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.fail("Node 20 and npm are needed on PATH for the Socket.IO client's test")
+    if not (NODE / "node_modules" / "socket.io-client").is_dir():
+        subprocess.run(["npm", "ci"], cwd=NODE, check=True, capture_output=True, timeout=120)
+    return NODE
+
+
+async def test_the_official_client(client_folder: Path, tmp_path: Path) -> None:
+    registry, left = SocketRegistry(), trio.Event()
+
+    async def join(connection: SocketConnection, payload: Join) -> dict[str, Any]:
+        connection.join(payload.stream_key)
+        return {"streamKey": payload.stream_key, "rooms": sorted(connection.rooms)}
+
+    async def join_chat(connection: SocketConnection, payload: JoinRoom) -> None:
+        connection.join(payload.live_id)
+
+    async def send(connection: SocketConnection, payload: Send) -> dict[str, Any]:
+        edge.rooms.emit("/chat", payload.live_id, "chat:message", {"message": payload.message})
+        return {"seq": 1}
+
+    async def user_only(connection: SocketConnection, payload: Nothing) -> None:
+        raise AssertionError("a guest came through")
+
+    async def size(connection: SocketConnection, payload: Blob) -> int:
+        return len(payload.data)
+
+    async def wait_for_leave(connection: SocketConnection, payload: Nothing) -> None:
+        await left.wait()
+
+    async def on_leave(connection: SocketConnection) -> None:
+        left.set()
+
+    registry.on("/", "join:stream", join, payload=Join, access=Access.PUBLIC)
+    registry.on("/", "bytes", size, payload=Blob, access=Access.PUBLIC)
+    registry.on("/", "wait-for-leave", wait_for_leave, payload=Nothing)
+    registry.on("/chat", "chat:join-room", join_chat, payload=JoinRoom)
+    registry.on("/chat", "chat:send-message", send, payload=Send)
+    registry.on_disconnect("/chat", on_leave)
+    registry.on("/streaming", "user-only", user_only, payload=Nothing)
+
+    steps: dict[str, Any] = {}
+    with trio.fail_after(30):
+        async with running_edge(tmp_path, registry, ping_interval_s=0.1, ping_timeout_s=5) as edge:
+            command = ["node", "client.mjs", f"http://127.0.0.1:{edge.port}"]
+            process = await trio.lowlevel.open_process(command, cwd=client_folder, stdout=subprocess.PIPE)
+            assert process.stdout is not None
+            try:
+                buffer = b""
+                with trio.CancelScope(shield=True), trio.fail_after(25):
+                    async for data in process.stdout:
+                        buffer += data
+                        *lines, buffer = buffer.split(b"\n")
+                        for line in lines:
+                            facts = json.loads(line)
+                            steps[facts.pop("step")] = facts
+                            if "ready" in steps:
+                                edge.stop()
+                    assert await process.wait() == 0
+            finally:
+                process.kill()
+                with trio.CancelScope(shield=True):
+                    await process.wait()
+                    await process.stdout.aclose()
+    assert steps == {
+        "connected": {
+            "transport": "websocket",
+            "shared": True,
+            "distinct": True,
+            "lost": "Invalid namespace",
+            "refused": {"errorCode": "UNAUTHORIZED"},
+        },
+        "joined": {"ok": True, "data": {"streamKey": "demo-stream", "rooms": ["demo-stream"]}},
+        "chatted": {"heard": ["하나", "two", "😀", 70000]},
+        "refused": {"ok": False, "errorCode": "UNAUTHORIZED", "message": "로그인이 필요해요."},
+        "unknown": {
+            "ok": False,
+            "errorCode": "VALIDATION_FAILED",
+            "message": "입력한 내용을 다시 확인해 주세요.",
+            "details": {"event": "no:such-event", "problem": "unknown event"},
+        },
+        "bytes": {"ok": True, "data": 3},
+        "alive": {"connected": True},
+        "left": {"ok": True},
+        "ready": {},
+        "gone": {"reasons": ["transport close", "transport close"]},
+    }
