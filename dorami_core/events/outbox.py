@@ -67,10 +67,13 @@ class Sessions(Protocol):
 
 @attrs.frozen
 class OutboxStatistics:
+    """`is_caught_up`: this process delivers, and its last round found nothing to deliver."""
+
     delivered: int
     failed: int
     dead: int
     is_deliverer: bool
+    is_caught_up: bool
 
 
 class OutboxWriter:
@@ -109,12 +112,13 @@ class Outbox:
         self._wake = trio.Event()
         self._delivered = self._failed = self._dead = 0
         self._is_deliverer = False
+        self._is_caught_up = False
 
     def poke(self) -> None:
         self._wake.set()
 
     def statistics(self) -> OutboxStatistics:
-        return OutboxStatistics(self._delivered, self._failed, self._dead, self._is_deliverer)
+        return OutboxStatistics(self._delivered, self._failed, self._dead, self._is_deliverer, self._is_caught_up)
 
     async def run(self) -> None:
         """Runs for ever: becomes the deliverer when nobody else is, and delivers. A lost database is waited for."""
@@ -127,7 +131,7 @@ class Outbox:
                     raise
                 log.warning("outbox.database_gone")
             finally:
-                self._is_deliverer = False
+                self._is_deliverer = self._is_caught_up = False
             await trio.sleep(POLL_S)
 
     async def _hold(self, session: Queries) -> None:
@@ -138,7 +142,8 @@ class Outbox:
         while True:
             self._wake = trio.Event()
             await session.fetchval("SELECT 1")  # the lock lives and dies with this session
-            if not await self.deliver_once():
+            self._is_caught_up = not await self.deliver_once()
+            if self._is_caught_up:
                 with trio.move_on_after(POLL_S):
                     await self._wake.wait()
 

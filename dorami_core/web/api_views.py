@@ -28,7 +28,6 @@ from dorami_core.web.replies import Cookie, Plain, Reply
 from dorami_core.web.router import ApiRoute
 
 View = Callable[..., Awaitable[Response]]
-DRAIN_S = 1.0
 
 
 def api_view(route: ApiRoute, deps: WebDependencies) -> View:
@@ -50,9 +49,6 @@ async def read_body() -> bytes:
     try:
         data = await request.get_data(as_text=False)
     except RequestEntityTooLarge:
-        # A client that is still sending would lose the answer with the connection: give it a moment to finish.
-        with trio.move_on_after(DRAIN_S):
-            await request.body._complete.wait()
         raise DoramiError("PAYLOAD_TOO_LARGE", maxBytes=MAX_BODY_BYTES) from None
     return data if isinstance(data, bytes) else data.encode()
 

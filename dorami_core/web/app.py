@@ -24,6 +24,7 @@ from dorami_core.web.peers import Proxies, is_served
 from dorami_core.web.router import WebRouter
 from dorami_core.web.templates import Pages
 
+DRAIN_S = 1.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -86,6 +87,12 @@ class _Frame:
         return Response(b"", 204, preflight_headers())
 
     async def after(self, response: Response) -> Response:
+        # Hypercorn's HTTP/1.1 loses the next request of a connection, or the connection with our answer in it, when
+        # the answer is out before the body is in. So the rest of the body is waited for, but not for ever.
+        with trio.move_on_after(DRAIN_S) as drain:
+            await request.body._complete.wait()
+        if drain.cancelled_caught:
+            response.headers["Connection"] = "close"
         incoming: Incoming | None = g.get("incoming")
         if incoming is None:
             return response

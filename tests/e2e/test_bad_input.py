@@ -16,7 +16,7 @@ BAD_BODIES: list[tuple[str, dict[str, Any]]] = [
     ("no JSON", {"content": b"a=b", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}),
     ("not UTF-8", {"content": b'{"a": "\xff"}', "headers": {"Content-Type": "application/json"}}),
     ("a list", {"json": [1, 2]}),
-    ("null", {"json": None}),
+    ("null", {"content": b"null", "headers": {"Content-Type": "application/json"}}),
     ("a number", {"json": 7}),
     ("unknown field", {"json": {"nonsense": 1}}),
     ("deep", {"content": b"[" * 100_000, "headers": {"Content-Type": "application/json"}}),

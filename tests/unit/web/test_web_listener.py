@@ -71,3 +71,21 @@ def test_proxies() -> None:
     assert (proxies.client("10.0.0.1", "http", {"x-forwarded-for": "nonsense"}).peer) == "10.0.0.1"
     with pytest.raises(ValueError, match="nonsense"):
         Proxies(["nonsense"])
+
+
+async def test_a_refused_request_leaves_its_connection_fit_for_the_next(site: Site) -> None:
+    """An answer that is out before the body is in would cost the connection, or the next request on it."""
+    head = b"POST /api/things HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    async with await trio.open_tcp_stream("127.0.0.1", int(site.url.rpartition(":")[2])) as stream:
+        await stream.send_all(head)
+        seen = b""
+        with trio.move_on_after(0.1):
+            seen += await stream.receive_some(65536)
+        assert seen == b""
+        await stream.send_all(b"[" * 1000 + b"GET /api/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with trio.fail_after(5):
+            while b'"status":"ok"' not in seen:
+                received = await stream.receive_some(65536)
+                assert received, "the connection was closed"
+                seen += received
+    assert b"statusCode" in seen
