@@ -1,0 +1,90 @@
+"""The seller's desk: broadcasts, one broadcast with its address for the encoder and its products, and orders."""
+
+from __future__ import annotations
+
+from typing import get_args
+from urllib.parse import urlencode
+
+import attrs
+from dorami_orders.api import OrderStatus
+
+from dorami_core.hooks import Access, DoramiError, Page, Redirect, Request, Router, to_json
+from dorami_storefront.site import Site
+
+STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
+
+
+@attrs.frozen
+class ConfirmForm:
+    """`back` is the filter that the list had."""
+
+    back: str = ""
+
+
+def register(router: Router, site: Site) -> None:
+    pages = AdminPages(site)
+    router.page("GET", "/admin", pages.broadcasts, access=Access.ADMIN)
+    router.page("GET", "/admin/streams/{streamKey}", pages.broadcast, access=Access.ADMIN)
+    router.page("GET", "/admin/orders", pages.orders, access=Access.ADMIN)
+    router.page("POST", "/admin/orders/{orderId}/confirm", pages.confirm, access=Access.ADMIN, form=ConfirmForm)
+
+
+class AdminPages:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def broadcasts(self, request: Request) -> Page:
+        streams = self._site.host.streams
+        found = await streams.list_all(50)
+        return self._site.page(
+            request,
+            "admin_home.html",
+            streams=found,
+            viewers={one.stream_key: streams.viewer_count(one.stream_key) for one in found},
+        )
+
+    async def broadcast(self, request: Request) -> Page:
+        site, key = self._site, request.path_params["streamKey"]
+        stream = await site.host.streams.find(key)
+        if stream is None:
+            raise DoramiError("STREAM_NOT_FOUND")
+        products = await site.catalog.list_for_stream(key)
+        return site.page(
+            request,
+            "admin_stream.html",
+            stream=stream,
+            products=products,
+            viewers=site.host.streams.viewer_count(key),
+            admin_data={"streamKey": key, "status": stream.status, "products": to_json(products)},
+        )
+
+    async def orders(self, request: Request) -> Page:
+        site = self._site
+        status = _status(request.args.get("status", ""))
+        orders = await site.orders.admin_list(status, request.args.get("cursor") or None)
+        following = {"status": status or "", "cursor": orders.next_cursor or ""}
+        problem = request.args.get("problem", "")
+        return site.page(
+            request,
+            "admin_orders.html",
+            orders=orders,
+            statuses=STATUSES,
+            status=status,
+            next_page=f"/admin/orders?{urlencode(following)}" if orders.next_cursor else None,
+            problem=problem if problem.startswith("problem_") and site.texts.knows(problem) else None,
+            confirmed=request.args.get("confirmed", "")[:40],
+        )
+
+    async def confirm(self, request: Request, form: ConfirmForm) -> Redirect:
+        back: dict[str, str] = {"status": _status(form.back) or ""}
+        try:
+            order = await self._site.orders.confirm_payment(request.path_params["orderId"])
+        except DoramiError as error:
+            back["problem"] = self._site.problem_key(error)
+        else:
+            back["confirmed"] = order.id
+        return Redirect(f"/admin/orders?{urlencode(back)}")
+
+
+def _status(text: str) -> OrderStatus | None:
+    return next((status for status in STATUSES if status == text), None)

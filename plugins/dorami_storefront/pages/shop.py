@@ -1,0 +1,106 @@
+"""Looking: broadcasts, the live page, the store, a product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dorami_core.hooks import DoramiError, Page, Request, Router, StreamView, iso, to_json
+from dorami_storefront.site import Site
+
+_PAST_SHOWN = 12
+_LISTED = 60
+
+
+def register(router: Router, site: Site) -> None:
+    pages = ShopPages(site)
+    router.page("GET", "/", pages.home)
+    router.page("GET", "/live/{streamKey}", pages.live)
+    router.page("GET", "/store", pages.store)
+    router.page("GET", "/products/{id}", pages.product)
+
+
+class ShopPages:
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def home(self, request: Request) -> Page:
+        streams = self._site.host.streams
+        live = await streams.live()
+        upcoming = await streams.upcoming()
+        ended = [one for one in await streams.list_all(_LISTED) if one.status == "OFFLINE"]
+        past = ended[:_PAST_SHOWN]
+        return self._site.page(
+            request,
+            "home.html",
+            live=live,
+            upcoming=upcoming,
+            past=past,
+            covers=await self._covers([*live, *upcoming, *past]),
+            viewers={one.stream_key: streams.viewer_count(one.stream_key) for one in live},
+        )
+
+    async def _covers(self, streams: Sequence[StreamView]) -> dict[str, str]:
+        """A broadcast's picture: that of its first product that has one. One read for all."""
+        wanted = {str(one.stream_key) for one in streams}
+        covers: dict[str, str] = {}
+        for product in await self._site.catalog.list_store(500):
+            if product.image_url and product.stream_key in wanted:
+                covers.setdefault(product.stream_key, product.image_url)
+        return covers
+
+    async def live(self, request: Request) -> Page:
+        site, key = self._site, request.path_params["streamKey"]
+        stream = await site.host.streams.find(key)
+        if stream is None:
+            raise DoramiError("STREAM_NOT_FOUND")
+        products = await site.catalog.list_for_stream(key)
+        edge = site.edge_origin(request)
+        live_data = {
+            "streamKey": stream.stream_key,
+            "status": stream.status,
+            "scheduledAt": iso(stream.scheduled_at) if stream.scheduled_at else None,
+            "viewerCount": site.host.streams.viewer_count(key),
+            "products": to_json(products),
+            "flv": f"{edge}/live/live/{stream.stream_key}.flv",
+            "hls": f"{edge}/hls/{stream.stream_key}.m3u8",
+        }
+        cover = next((one.image_url for one in products if one.image_url), None)
+        return site.page(
+            request,
+            "live.html",
+            stream=stream,
+            products=products,
+            live_data=live_data,
+            cover=cover,
+            viewers=live_data["viewerCount"],
+            kpi=request.args.get("kpi") == "1",
+        )
+
+    async def store(self, request: Request) -> Page:
+        return self._site.page(request, "store.html", products=await self._site.catalog.list_store())
+
+    async def product(self, request: Request) -> Page:
+        site = self._site
+        product = await site.catalog.get(request.uuid("id", "PRODUCT_NOT_FOUND"))
+        stream = await site.host.streams.find(product.stream_key) if product.stream_key else None
+        problem = request.args.get("problem", "")
+        return site.page(
+            request,
+            "product.html",
+            product=product,
+            stream=stream if stream and stream.status in ("LIVE", "INTERRUPTED") else None,
+            colors=[(name, _left(product.variants, color=name)) for name in product.color_options],
+            sizes=[(name, _left(product.variants, size=name)) for name in product.size_options],
+            problem=problem if problem.startswith("problem_") and site.texts.knows(problem) else None,
+        )
+
+
+def _left(variants: Sequence[object], *, color: str | None = None, size: str | None = None) -> bool:
+    """Whether any variant of this colour or size can be had; without variants the product's own stock decides."""
+    fitting = [
+        one
+        for one in variants
+        if (color is None or getattr(one, "color", None) == color)
+        and (size is None or getattr(one, "size", None) == size)
+    ]
+    return not variants or any(getattr(one, "available", 0) > 0 for one in fitting)

@@ -1,0 +1,85 @@
+"""What all pages share: the services behind them, and the context of every template."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import attrs
+from dorami_cart.api import CartApi
+from dorami_catalog.api import CatalogApi
+from dorami_orders.api import OrdersApi
+
+from dorami_core.hooks import DoramiError, Host, Page, Redirect, Request, iso
+from dorami_storefront.assets import Assets
+from dorami_storefront.display import Display
+from dorami_storefront.texts import Texts
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LOCAL = re.compile(r"/(?![/\\])[^\x00-\x20\x7f\\]{0,500}")
+
+
+@attrs.frozen(kw_only=True)
+class Site:
+    """The services of the shop as the pages need them."""
+
+    host: Host
+    catalog: CatalogApi
+    cart: CartApi
+    orders: OrdersApi
+    assets: Assets
+    texts: Texts
+
+    def page(self, request: Request, template: str, /, *, http_status: int = 200, **context: Any) -> Page:
+        """A page with what every template of ours expects, and `context`."""
+        user = request.principal.user
+        data = {
+            "lang": request.lang,
+            "currency": self.host.currency,
+            "timezone": self.host.timezone,
+            "csrfToken": request.csrf_token,
+            "edgeOrigin": self.edge_origin(request),
+            "icons": self.assets["icons.svg"],
+            "serverTime": iso(self.host.clock.now()),
+            "user": None
+            if user is None
+            else {"id": str(user.id), "name": user.display_name, "isAdmin": request.principal.is_admin},
+            "messages": self.texts.for_scripts(request.lang),
+        }
+        shared = {
+            "asset": self.assets.__getitem__,
+            "icons": self.assets["icons.svg"],
+            "data": data,
+            "show": Display(request.lang, self.host.timezone, self.host.currency),
+            "is_admin": request.principal.is_admin,
+            "signed_in": user is not None,
+            "address": request.base_url + request.path,
+            "iso": iso,
+        }
+        return Page(f"dorami_storefront/{template}", {**shared, **context}, http_status)
+
+    def edge_origin(self, request: Request) -> str:
+        """Where sockets and video are: next to the web listener's port, or, where a proxy stands before both, here."""
+        parts = urlsplit(request.base_url)
+        if (parts.port or _DEFAULT_PORTS.get(parts.scheme)) != self.host.web_port:
+            return request.base_url
+        name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{parts.scheme}://{name}:{self.host.edge_port}"
+
+    def problem_key(self, error: DoramiError) -> str:
+        """The message that tells a shopper of this error on the page where it happened; others become error pages."""
+        key = f"problem_{error.code.lower()}"
+        if not self.texts.knows(key):
+            raise error
+        return key
+
+
+def sign_in(path: str) -> Redirect:
+    """To the sign-in page and, afterwards, to `path`."""
+    return Redirect(f"/login?next={quote(path)}")
+
+
+def same_site_path(text: str) -> str:
+    """A path of this site to go on to; for anything else (another host, a scheme, a backslash) the start page."""
+    return text if _LOCAL.fullmatch(text) else "/"

@@ -1,0 +1,171 @@
+/** The seller's desk: plans broadcasts, shows what goes into the encoder, keeps products, ends a broadcast. */
+
+import { ApiError } from "./api";
+import { find, toast } from "./dom";
+import { newProduct } from "./forms";
+import { api, readJson, sayError, t } from "./page";
+
+const HOLD_MS = 2000;
+
+interface Publish {
+  readonly publish?: { readonly url: string; readonly key: string };
+}
+
+interface Stock {
+  readonly id: string;
+  readonly quantity: number;
+  readonly available: number;
+}
+
+const newStream = document.querySelector<HTMLFormElement>("#new-stream");
+if (newStream) {
+  submits(newStream, async (field) => {
+    const when = field("scheduledAt");
+    const stream = await api.post<{ streamKey: string }>("/api/streams", {
+      title: field("title").trim(),
+      freeShippingEnabled: field("freeShippingEnabled") === "on",
+      ...(when ? { scheduledAt: new Date(when).toISOString() } : {}),
+    });
+    location.assign(`/admin/streams/${stream.streamKey}`);
+  });
+}
+
+if (document.querySelector("#admin-data")) broadcast(readJson<{ streamKey: string; products: Stock[] }>("admin-data"));
+
+function broadcast({ streamKey, products }: { streamKey: string; products: Stock[] }): void {
+  const path = `/api/streams/${encodeURIComponent(streamKey)}`;
+  submits(find<HTMLFormElement>("#new-product"), async (field) => {
+    await api.post("/api/products", newProduct(streamKey, field));
+    location.reload();
+  });
+  if (document.querySelector("[data-publish]")) void api.get<Publish>(path).then(showPublish, sayError);
+  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-hold]")) {
+    holds(button, async () => {
+      if (button.dataset["hold"] === "rotate") {
+        showPublish(await api.post<Publish>(`${path}/rotate-secret`));
+        return toast(t("js_rotated"));
+      }
+      await api.post(`${path}/end`);
+      location.reload();
+    });
+  }
+  const stock = new Map(products.map((product) => [product.id, product]));
+  for (const row of document.querySelectorAll<HTMLElement>("[data-product]")) productRow(row, stock);
+}
+
+function showPublish({ publish }: Publish): void {
+  if (!publish) return;
+  for (const [name, text] of [["url", publish.url], ["key", publish.key]] as const) {
+    const shown = find(`[data-publish-${name}]`);
+    const button = find<HTMLButtonElement>("[data-copy]", shown.parentElement ?? document);
+    shown.textContent = text;
+    button.dataset["copy"] = text;
+    button.disabled = false;
+  }
+}
+
+function productRow(row: HTMLElement, stock: Map<string, Stock>): void {
+  const id = row.dataset["product"] ?? "";
+  const path = `/api/products/${id}`;
+  for (const button of row.querySelectorAll<HTMLButtonElement>("[data-stock-step]")) {
+    button.addEventListener("click", async () => {
+      const now = stock.get(id);
+      const quantity = (now?.quantity ?? 0) + Number(button.dataset["stockStep"]);
+      if (quantity < 0) return;
+      button.disabled = true;
+      try {
+        const after = await api.patch<Stock>(path, { quantity });
+        stock.set(id, after);
+        find("[data-stock]", row).textContent = t("js_stock", { left: after.available, all: after.quantity });
+      } catch (error) {
+        sayError(error);
+      } finally {
+        button.disabled = false;
+      }
+    });
+  }
+  const remove = find<HTMLButtonElement>("[data-product-delete]", row);
+  remove.addEventListener("click", () => {
+    // The row goes at once, the product after a moment in which it can be kept.
+    row.hidden = true;
+    const timer = setTimeout(() => {
+      void api.delete(path).then(
+        () => row.remove(),
+        (error: unknown) => {
+          row.hidden = false;
+          sayError(error);
+        },
+      );
+    }, 6000);
+    toast(t("js_removed"), {
+      label: t("js_undo"),
+      press: () => {
+        clearTimeout(timer);
+        row.hidden = false;
+      },
+    });
+  });
+}
+
+/** Sends a form as JSON; while it is away it cannot be sent again, and what went wrong stands above the button. */
+function submits(form: HTMLFormElement, send: (field: (name: string) => string) => Promise<void>): void {
+  const button = find<HTMLButtonElement>("button:not([type])", form);
+  const problem = find("[data-problem]", form);
+  button.disabled = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const fields = new FormData(form);
+    button.disabled = true;
+    problem.hidden = true;
+    try {
+      await send((name) => String(fields.get(name) ?? ""));
+    } catch (error) {
+      problem.hidden = false;
+      find("span", problem).textContent = sentence(error);
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+function sentence(error: unknown): string {
+  if (!(error instanceof ApiError)) return t("js_failed");
+  const fields = (error.details as { fields?: { field: string; problem: string }[] } | undefined)?.fields ?? [];
+  return [error.message, ...fields.map((one) => `${one.field}: ${one.problem}`)].join(" ");
+}
+
+/** For what cannot be taken back: the button is held for two seconds, by finger, mouse or key. */
+function holds(button: HTMLButtonElement, act: () => Promise<void>): void {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const start = () => {
+    if (timer !== null || button.disabled) return;
+    button.dataset["holding"] = "";
+    timer = setTimeout(() => {
+      stop();
+      button.disabled = true;
+      navigator.vibrate?.(60);
+      void act()
+        .catch((error: unknown) => sayError(error))
+        .finally(() => {
+          button.disabled = false;
+        });
+    }, HOLD_MS);
+  };
+  const stop = () => {
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    delete button.dataset["holding"];
+  };
+  button.addEventListener("pointerdown", start);
+  for (const event of ["pointerup", "pointerleave", "pointercancel", "blur", "keyup"]) button.addEventListener(event, stop);
+  button.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      start();
+    }
+  });
+  button.addEventListener("click", (event) => {
+    event.preventDefault();
+    if (!button.disabled) toast(t("js_hold"));
+  });
+}

@@ -1,0 +1,126 @@
+/** The live page: wires the sockets, the player and what is seen to one state machine. */
+
+import { Catalog, type Product } from "./catalog";
+import { find, toast } from "./dom";
+import { type LiveEvent, type LiveState, initialState, layout, reduce, type StreamStatus } from "./liveMachine";
+import { CartPill } from "./live/cartPill";
+import { ChatView } from "./live/chatView";
+import type { Wish } from "./live/choice";
+import { Connection } from "./live/connection";
+import { showKpi } from "./live/kpiView";
+import { ProductView } from "./live/productView";
+import { StateView } from "./live/stateView";
+import { ApiError } from "./api";
+import { clock, data, readJson, sayError, t, timeOfDay } from "./page";
+import { Player } from "./player";
+
+interface LiveData {
+  readonly streamKey: string;
+  readonly status: StreamStatus;
+  readonly viewerCount: number;
+  readonly products: readonly Product[];
+  readonly flv: string;
+  readonly hls: string;
+}
+
+const live = readJson<LiveData>("live-data");
+const catalog = new Catalog();
+catalog.reset(live.products, null);
+
+let state: LiveState = initialState(live.status);
+const view = new StateView(live.streamKey);
+const player = new Player(find<HTMLVideoElement>("video"), find<HTMLCanvasElement>("canvas"), { flv: live.flv, hls: live.hls }, (type) =>
+  happen({ type }),
+);
+const pill = new CartPill();
+const products = new ProductView(catalog, addToCart);
+const chat = new ChatView(
+  find(".live"),
+  live.streamKey,
+  (message, clientId) => connection.say(message, clientId),
+  (active) => happen({ type: "TYPING", active }),
+);
+
+function happen(event: LiveEvent): void {
+  const before = state;
+  state = reduce(state, event);
+  if (state === before) return;
+  if (before.status !== "LIVE" && state.status === "LIVE") {
+    if (before.status === "PENDING") view.began();
+    player.again();
+  }
+  if (layout(state).play) player.start();
+  else player.stop();
+  view.draw(state);
+}
+
+async function addToCart(wish: Wish): Promise<boolean> {
+  if (data.user === null) {
+    sayError(new ApiError(401, "UNAUTHORIZED", ""));
+    return false;
+  }
+  try {
+    const { item } = await connection.addToCart({ ...wish, clientId: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` });
+    clock.learn(item.serverTime);
+    const until = item.expiresAt === null ? t("js_added") : t("js_added_until", { time: timeOfDay(Date.parse(item.expiresAt)) });
+    toast(until, { label: t("js_cart"), href: "/cart" });
+    void pill.load();
+    return true;
+  } catch (error) {
+    sayError(error);
+    return false;
+  }
+}
+
+let everConnected = false;
+const connection = new Connection(data.edgeOrigin, live.streamKey, {
+  snapshot(value) {
+    if (value.products) catalog.reset(value.products, value.pinnedProductId ?? null);
+    view.viewers(value.viewerCount);
+    happen({ type: "STATUS", status: value.stream.status });
+    products.draw();
+    void pill.load();
+  },
+  product(product) {
+    if (catalog.put(product)) products.draw();
+  },
+  productDeleted(id, version) {
+    if (catalog.delete(id, version)) products.draw();
+  },
+  viewers: (count) => view.viewers(count),
+  status: (status) => happen({ type: "STATUS", status }),
+  history: (messages) => chat.history(messages),
+  message: (message) => chat.message(message),
+  messageDeleted: (id) => chat.remove(id),
+  cartExpired: () => pill.expired(),
+  activity(kind, name, productId) {
+    const product = (productId === undefined ? undefined : catalog.find(productId)?.name) ?? t("js_a_product");
+    chat.note(kind === "cart" ? t("js_note_cart", { name, product }) : t("js_note_order", { name, product }));
+  },
+  connected(connected) {
+    find("[data-offline]").hidden = connected || !everConnected;
+    everConnected ||= connected;
+    if (connected) player.again();
+  },
+});
+
+find("[data-share]").addEventListener("click", () => void share());
+
+async function share(): Promise<void> {
+  const url = location.origin + location.pathname;
+  try {
+    if (navigator.share) return await navigator.share({ title: document.title, url });
+    await navigator.clipboard.writeText(url);
+    toast(t("js_link_copied"));
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") return;
+    toast(url);
+  }
+}
+
+view.draw(state);
+products.draw();
+if (layout(state).play) player.start();
+void pill.load();
+const kpiBox = document.querySelector<HTMLElement>("[data-kpi]");
+if (kpiBox) showKpi(kpiBox, player.kpi);

@@ -1,0 +1,147 @@
+/** Choosing within the sheet: colour, size, how many, and the one button. Stock may change underneath at any time. */
+
+import { availableFor, canBuy, MAX_QUANTITY, type Product, refusal } from "../catalog";
+import { find, icon, make } from "../dom";
+import { money } from "../money";
+import { data, t } from "../page";
+import { cost, leftText, picture } from "./productView";
+
+export interface Wish {
+  readonly productId: string;
+  readonly quantity: number;
+  readonly color?: string;
+  readonly size?: string;
+}
+
+type Option = "color" | "size";
+
+export class Choice {
+  readonly body = make("div", { class: "scroll choice" });
+  readonly foot = make("div", { class: "foot" });
+  readonly #chosen: Record<Option, string | null> = { color: null, size: null };
+  #quantity = 1;
+  #busy = false;
+
+  constructor(
+    public product: Product,
+    private readonly add: (wish: Wish) => Promise<void>,
+  ) {
+    // A single possibility need not be chosen.
+    if (product.colorOptions.length === 1) this.#chosen.color = product.colorOptions[0] ?? null;
+    if (product.sizeOptions.length === 1) this.#chosen.size = product.sizeOptions[0] ?? null;
+  }
+
+  update(product: Product): void {
+    this.product = product;
+    this.#draw();
+  }
+
+  #draw(): void {
+    const focus = (document.activeElement as HTMLElement | null)?.dataset["key"];
+    const { product } = this;
+    this.body.replaceChildren(
+      make(
+        "div",
+        { class: "head" },
+        picture(product),
+        make("div", {}, make("h3", {}, product.name), cost(product), leftText(this.#available())),
+      ),
+      ...this.#options("color", t("js_color"), product.colorOptions),
+      ...this.#options("size", t("js_size"), product.sizeOptions),
+    );
+    this.foot.replaceChildren(this.#stepper(), this.#button());
+    if (focus) find<HTMLElement>("dialog[open]").querySelector<HTMLElement>(`[data-key="${CSS.escape(focus)}"]`)?.focus();
+  }
+
+  #available(): number {
+    return availableFor(this.product, this.#chosen.color, this.#chosen.size);
+  }
+
+  #options(option: Option, label: string, values: readonly string[]): HTMLElement[] {
+    if (!values.length) return [];
+    const chips = values.map((value) => {
+      const other = option === "color" ? this.#chosen.size : this.#chosen.color;
+      const left = option === "color" ? availableFor(this.product, value, other) : availableFor(this.product, other, value);
+      const chip = make(
+        "button",
+        {
+          type: "button",
+          class: "chip",
+          role: "radio",
+          "aria-checked": String(this.#chosen[option] === value),
+          "aria-label": left > 0 ? value : `${value} ${t("js_sold_out")}`,
+          disabled: left <= 0,
+          "data-key": `${option}:${value}`,
+          "data-testid": `${option}-${value}`,
+        },
+        value,
+      );
+      chip.addEventListener("click", () => {
+        this.#chosen[option] = this.#chosen[option] === value ? null : value;
+        this.#draw();
+      });
+      return chip;
+    });
+    return [make("div", { role: "radiogroup", "aria-label": label }, make("p", { class: "label pb-2" }, label), make("div", { class: "chips" }, ...chips))];
+  }
+
+  #stepper(): HTMLElement {
+    const most = Math.max(1, Math.min(MAX_QUANTITY, this.#available()));
+    this.#quantity = Math.min(this.#quantity, most);
+    const step = (by: number, name: string, label: string) => {
+      const button = make("button", { type: "button", "aria-label": label, disabled: this.#quantity + by < 1 || this.#quantity + by > most, "data-key": name }, icon(name, data.icons));
+      button.addEventListener("click", () => {
+        this.#quantity += by;
+        this.#draw();
+      });
+      return button;
+    };
+    const count = make("output", { "aria-live": "polite", "aria-label": t("js_quantity") }, String(this.#quantity));
+    return make(
+      "div",
+      { class: "line" },
+      make("span", { class: "stepper" }, step(-1, "minus", t("js_less")), count, step(1, "plus", t("js_more"))),
+      make("span", { class: "price total" }, total(this.product, this.#quantity)),
+    );
+  }
+
+  #button(): HTMLElement {
+    const { product } = this;
+    const why = refusal(product, this.#chosen.color, this.#chosen.size);
+    const label = this.#busy
+      ? t("js_adding")
+      : why === "soldOut"
+        ? t("js_sold_out")
+        : why === "option"
+          ? t("js_choose_first")
+          : t("js_add");
+    const button = make(
+      "button",
+      { type: "button", class: "btn btn-primary btn-wide", disabled: why !== null || this.#busy, "aria-busy": String(this.#busy), "data-testid": "add-to-cart", "data-key": "add" },
+      label,
+    );
+    button.addEventListener("click", () => void this.#submit());
+    if (!canBuy(product)) button.disabled = true;
+    return button;
+  }
+
+  async #submit(): Promise<void> {
+    const { color, size } = this.#chosen;
+    this.#busy = true;
+    this.#draw();
+    try {
+      await this.add({ productId: this.product.id, quantity: this.#quantity, ...(color ? { color } : {}), ...(size ? { size } : {}) });
+    } finally {
+      this.#busy = false;
+      this.#draw();
+    }
+  }
+}
+
+/** What so many cost, in whole minor units so that nothing is rounded. */
+function total(product: Product, quantity: number): string {
+  const [whole = "0", rest = ""] = product.finalPrice.split(".");
+  const digits = (BigInt(whole + rest) * BigInt(quantity)).toString().padStart(rest.length + 1, "0");
+  const amount = rest ? `${digits.slice(0, -rest.length)}.${digits.slice(-rest.length)}` : digits;
+  return money(amount, product.currency);
+}

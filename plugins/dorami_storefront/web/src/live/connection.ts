@@ -1,0 +1,181 @@
+/** The three sockets of the live page. A lost connection joins again by itself, and the page is in step without a reload. */
+
+import { io, type Socket } from "socket.io-client";
+import { ApiError } from "../api";
+import type { ChatMessage } from "../chatLog";
+import type { Product } from "../catalog";
+import type { StreamStatus } from "../liveMachine";
+import { api, clock, t } from "../page";
+
+export interface Snapshot {
+  readonly stream: { readonly status: StreamStatus; readonly title: string };
+  readonly products?: readonly Product[];
+  readonly pinnedProductId?: string | null;
+  readonly viewerCount: number;
+  readonly serverTime: string;
+}
+
+export interface Listener {
+  snapshot(value: Snapshot): void;
+  product(product: Product): void;
+  productDeleted(id: string, version: number): void;
+  viewers(count: number): void;
+  status(status: StreamStatus): void;
+  history(messages: readonly ChatMessage[]): void;
+  message(message: ChatMessage): void;
+  messageDeleted(id: string): void;
+  cartExpired(): void;
+  activity(kind: "cart" | "order", maskedName: string, productId: string | undefined): void;
+  connected(connected: boolean): void;
+}
+
+interface Acknowledgement<T> {
+  ok: boolean;
+  data?: T;
+  errorCode?: string;
+  message?: string;
+  details?: unknown;
+}
+
+const ACK_MS = 8000;
+
+export class Connection {
+  readonly #root: Socket;
+  readonly #chat: Socket;
+  readonly #streaming: Socket;
+
+  constructor(
+    edgeOrigin: string,
+    private readonly streamKey: string,
+    private readonly listener: Listener,
+  ) {
+    // A guest's identity is a cookie of this host, so credentials are all that is needed.
+    const open = (namespace: string) =>
+      io(edgeOrigin + namespace, {
+        transports: ["websocket"],
+        withCredentials: true,
+        reconnectionDelay: 300,
+        reconnectionDelayMax: 4000,
+        randomizationFactor: 0.6,
+      });
+    [this.#root, this.#chat, this.#streaming] = [open("/"), open("/chat"), open("/streaming")];
+    this.#listenRoot();
+    this.#listenChat();
+    this.#listenStreaming();
+    for (const socket of [this.#root, this.#chat, this.#streaming]) {
+      socket.on("connect_error", (error) => void this.#refused(socket, error));
+      // The server said goodbye: unlike a lost network this is not tried again by the library.
+      socket.on("disconnect", (reason) => reason === "io server disconnect" && setTimeout(() => socket.connect(), 1000));
+    }
+    window.addEventListener("online", () => this.#root.io.engine?.close());
+  }
+
+  addToCart(wish: { productId: string; quantity: number; color?: string; size?: string; clientId: string }) {
+    return this.#ask<{ item: { expiresAt: string | null; serverTime?: string } }>(this.#root, "cart:add", wish);
+  }
+
+  say(message: string, clientId: string) {
+    return this.#ask<{ id: string; seq: number; timestamp: string }>(this.#chat, "chat:send-message", {
+      liveId: this.streamKey,
+      message,
+      clientId,
+    });
+  }
+
+  /** Asks, and once more after a new token where the old one had run out; the same `clientId` makes that harmless. */
+  async #ask<T>(socket: Socket, event: string, payload: object): Promise<T> {
+    let answer = await this.#emit<T>(socket, event, payload);
+    if (!answer.ok && answer.errorCode === "UNAUTHORIZED" && (await api.refresh())) {
+      await this.#reconnect(socket);
+      answer = await this.#emit<T>(socket, event, payload);
+    }
+    if (answer.ok) return answer.data as T;
+    throw new ApiError(0, answer.errorCode ?? "INTERNAL_ERROR", answer.message ?? t("js_failed"), answer.details);
+  }
+
+  async #emit<T>(socket: Socket, event: string, payload: object): Promise<Acknowledgement<T>> {
+    if (!socket.connected) throw new ApiError(0, "NETWORK", t("js_offline"));
+    try {
+      return (await socket.timeout(ACK_MS).emitWithAck(event, payload)) as Acknowledgement<T>;
+    } catch {
+      throw new ApiError(0, "NETWORK", t("js_offline"));
+    }
+  }
+
+  /** A new handshake carries the new cookie; all namespaces share one, so all of them come back. */
+  #reconnect(socket: Socket): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(limit);
+        socket.off("connect", done);
+        resolve();
+      };
+      const limit = setTimeout(done, ACK_MS);
+      socket.on("connect", done);
+      socket.io.engine?.close();
+    });
+  }
+
+  async #refused(socket: Socket, error: Error & { data?: { errorCode?: string } }): Promise<void> {
+    this.listener.connected(false);
+    // Refused by the namespace itself: the library tries again only by hand.
+    if (socket.active) return;
+    const expired = error.data?.errorCode === "UNAUTHORIZED" || error.message === "UNAUTHORIZED";
+    if (expired) await api.refresh();
+    setTimeout(() => socket.connect(), expired ? 500 : 3000);
+  }
+
+  #listenRoot(): void {
+    const { listener } = this;
+    this.#root.on("connect", () => {
+      this.#root.emit("join:stream", { streamKey: this.streamKey }, (answer: Acknowledgement<Snapshot>) => {
+        if (!answer.ok || !answer.data) return;
+        clock.learn(answer.data.serverTime);
+        listener.connected(true);
+        listener.snapshot(answer.data);
+      });
+    });
+    this.#root.on("disconnect", () => listener.connected(false));
+    for (const event of ["live:product:added", "live:product:updated", "live:product:soldout"]) {
+      this.#root.on(event, (product: Product) => listener.product(product));
+    }
+    this.#root.on("live:product:deleted", (gone: { id: string; version: number }) =>
+      listener.productDeleted(gone.id, gone.version),
+    );
+    this.#root.on("cart:expired", () => listener.cartExpired());
+    this.#root.on("cart:activity", (what: { streamKey: string; maskedName: string; productId?: string }) => {
+      if (what.streamKey === this.streamKey) listener.activity("cart", what.maskedName, what.productId);
+    });
+    this.#root.on(
+      "order:purchase:notification",
+      (what: { streamKey: string; maskedName: string; items?: { productId: string }[] }) => {
+        if (what.streamKey === this.streamKey) listener.activity("order", what.maskedName, what.items?.[0]?.productId);
+      },
+    );
+  }
+
+  #listenChat(): void {
+    const { listener } = this;
+    // The acknowledgement of joining says nothing new; the history comes as an event.
+    this.#chat.on("connect", () => this.#chat.emit("chat:join-room", { liveId: this.streamKey }));
+    this.#chat.on("chat:history", (history: ChatMessage[] | { messages: ChatMessage[] }) =>
+      listener.history(Array.isArray(history) ? history : history.messages),
+    );
+    this.#chat.on("chat:message", (message: ChatMessage) => listener.message(message));
+    this.#chat.on("chat:deleted", (gone: { id: string }) => listener.messageDeleted(gone.id));
+  }
+
+  #listenStreaming(): void {
+    const { listener, streamKey } = this;
+    this.#streaming.on("connect", () => this.#streaming.emit("stream:viewer:join", { streamKey }));
+    this.#streaming.on("stream:viewer:update", (update: { streamKey: string; viewerCount: number }) => {
+      if (update.streamKey === streamKey) listener.viewers(update.viewerCount);
+    });
+    this.#streaming.on("stream:status", (update: { streamKey: string; status: StreamStatus }) => {
+      if (update.streamKey === streamKey) listener.status(update.status);
+    });
+    this.#streaming.on("stream:ended", (update: { streamKey: string }) => {
+      if (update.streamKey === streamKey) listener.status("OFFLINE");
+    });
+  }
+}
