@@ -104,20 +104,21 @@ class Stores:
 async def up(options: UpOptions) -> None:
     """Runs until SIGINT or SIGTERM, then stops in order; a second signal, or STOP_LIMIT_S, ends it at once."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as watch:
+            running = trio.CancelScope()
 
             async def obey() -> None:
                 await anext(signals)
                 log.info("stopping")
-                nursery.cancel_scope.cancel()
-                with trio.CancelScope(shield=True), trio.move_on_after(STOP_LIMIT_S):
+                running.cancel()
+                with trio.move_on_after(STOP_LIMIT_S):
                     await anext(signals)
                 os._exit(1)
 
-            # A system task: it must go on while the cancelled nursery closes, and ends with the run.
-            trio.lowlevel.spawn_system_task(obey)
-            with open_data_directory(options.data) as data:
+            watch.start_soon(obey)
+            with running, open_data_directory(options.data) as data:
                 await _run(options, data)
+            watch.cancel_scope.cancel()
 
 
 async def _run(options: UpOptions, data: DataDirectory) -> None:

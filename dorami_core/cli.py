@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dorami_core import runtime
 from dorami_core.app import UpOptions, up
+from dorami_core.base.errors import DoramiError
 from dorami_core.base.logging import configure_logging
 from dorami_core.base.settings import SettingsError
 from dorami_core.check import check
@@ -18,7 +19,7 @@ from dorami_core.store.datadir import DataDirectoryBusy
 from dorami_core.store.embedded.process import EmbeddedServerError
 from dorami_core.store.migrations import MigrationError
 
-EXPECTED = (SettingsError, PluginError, DataDirectoryBusy, EmbeddedServerError, MigrationError, OSError)
+EXPECTED = (SettingsError, PluginError, DataDirectoryBusy, EmbeddedServerError, MigrationError, DoramiError, OSError)
 """What a person can mend: told in one sentence, without a traceback."""
 
 
@@ -53,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _tell(error: BaseException) -> int:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, DoramiError) and error.code == "UNAVAILABLE":
+        service = error.details.get("service", "a server")
+        print(f"dorami: {service} cannot be reached; `dorami check` says more", file=sys.stderr)
+        return 1
     print(f"dorami: {error}", file=sys.stderr)
     return 1
 

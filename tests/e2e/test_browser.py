@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from dorami_core.testing.server import RunningDorami
+from dorami_core.testing.server import RunningDorami, eventually
 
 PHONE = {"width": 390, "height": 844}
 SMALL = {"width": 360, "height": 640}
@@ -86,15 +86,20 @@ def pixels(page: Page) -> list[int]:
     return shown
 
 
-def wait_for_video(page: Page) -> None:
-    page.wait_for_function("document.querySelector('[data-testid=video]')?.currentTime > 0.5")
+def current_time(page: Page) -> float:
+    return float(page.get_by_test_id("video").evaluate("video => video.currentTime"))
+
+
+def wait_for_video(page: Page, after_s: float = 0.5) -> None:
+    """Waits until the picture is past that time. (The page's CSP forbids what `wait_for_function` does.)"""
+    eventually(lambda: page.wait_for_timeout(50) or current_time(page) > after_s)
 
 
 def test_the_demo_plays(visit: Callable[..., Page], bag: dict[str, Any], artefacts: Path) -> None:
     page = visit("/live/demo")
     wait_for_video(page)
-    before, first = page.get_by_test_id("video").evaluate("video => video.currentTime"), pixels(page)
-    page.wait_for_function("at => document.querySelector('[data-testid=video]').currentTime > at + 0.7", arg=before)
+    before, first = current_time(page), pixels(page)
+    wait_for_video(page, before + 0.7)
     second = pixels(page)
     assert len(set(first)) > 10, "the picture is not blank"
     assert sum(a != b for a, b in zip(first, second, strict=True)) > 50, "the picture moves"
@@ -105,7 +110,7 @@ def test_the_demo_plays(visit: Callable[..., Page], bag: dict[str, Any], artefac
 def test_kpi_overlay(visit: Callable[..., Page], artefacts: Path) -> None:
     page = visit("/live/demo?kpi=1", size=SMALL)
     wait_for_video(page)
-    expect(page.get_by_test_id("kpi")).to_contain_text(re.compile(r"\d+ ?ms"))
+    expect(page.get_by_test_id("kpi")).to_contain_text(re.compile(r"first frame ms \d+"))
     page.screenshot(path=artefacts / "live-kpi-360x640.png")
 
 
@@ -116,7 +121,7 @@ def test_hls_takes_over_where_flv_cannot_play(browser: Browser, demo: RunningDor
     page.on("request", lambda request: asked.append(request.url))
     page.route("**/*.flv*", lambda route: route.abort())
     page.goto("/live/demo")
-    page.wait_for_function("document.querySelector('[data-testid=video]')?.currentTime > 0.5", timeout=LIMIT_MS)
+    wait_for_video(page)
     assert any(".m3u8" in url for url in asked)
     context.close()
 
@@ -151,7 +156,8 @@ def test_from_the_live_page_to_a_paid_order(visit: Callable[..., Page], bag: dic
     page.goto("/checkout")
     page.locator("[name=depositorName]").fill("김민지")
     for field, text in {
-        "recipient": "김민지", "line1": "1 Main St", "city": "Irvine", "state": "CA", "postalCode": "92602", "country": "US",
+        "recipient": "김민지",
+        "phone": "010-1234-5678", "line1": "1 Main St", "city": "Irvine", "state": "CA", "postalCode": "92602", "country": "US",
     }.items():  # fmt: skip
         box = page.locator(f"[name={field}]")
         box.select_option(text) if box.evaluate("box => box.tagName") == "SELECT" else box.fill(text)
@@ -166,16 +172,16 @@ def test_from_the_live_page_to_a_paid_order(visit: Callable[..., Page], bag: dic
     row = desk.locator("tr", has_text=order)
     desk.screenshot(path=artefacts / "admin-orders-1440x900.png")
     row.get_by_test_id("confirm-payment").click()
-    expect(desk.locator("tr", has_text=order)).to_contain_text("입금 확인")
+    expect(desk.locator("tr", has_text=order)).to_contain_text("결제 완료")
     page.reload()
-    expect(page.get_by_test_id("order-status")).to_contain_text(re.compile("입금 확인|결제 완료"))
+    expect(page.get_by_test_id("order-status")).to_contain_text("결제 완료")
 
 
 def test_a_seller_makes_a_broadcast(visit: Callable[..., Page], demo: RunningDorami, artefacts: Path) -> None:
     page = visit("/admin", email="seller@example.test", role="ADMIN")
     page.screenshot(path=artefacts / "admin-390x844.png", full_page=True)
     page.locator("[name=title]").fill("겨울 코트 방송")
-    page.locator("form", has=page.locator("[name=title]")).locator("button[type=submit]").click()
+    page.locator("form", has=page.locator("[name=title]")).locator("button").click()
     page.wait_for_url(re.compile(r"/admin/streams/[a-z0-9-]+"))
     expect(page.get_by_text(demo.rtmp).first).to_be_visible()
     page.screenshot(path=artefacts / "admin-stream-390x844.png", full_page=True)
@@ -204,15 +210,13 @@ def test_pages_of_a_shopper(visit: Callable[..., Page], bag: dict[str, Any], art
     for path in ("/cart", "/my"):
         page.goto(path)
         page.screenshot(path=artefacts / f"{path.strip('/')}-empty-360x640.png", full_page=True)
-    answer = page.goto("/orders/ORD-20260101-99999")
-    assert answer is not None
-    assert answer.status == 404
+    assert page.request.get("/orders/ORD-20260101-99999").status == 404
 
 
 def test_english(visit: Callable[..., Page]) -> None:
     page = visit("/?lang=en", locale="en-US")
     expect(page.locator("html")).to_have_attribute("lang", "en")
-    assert not re.search("[가-힣]", page.locator("header").inner_text())
+    assert not re.search("[가-힣]", page.locator("header").inner_text().replace("한국어", ""))
 
 
 def test_buying_works_without_javascript(browser: Browser, demo: RunningDorami, bag: dict[str, Any]) -> None:
@@ -220,7 +224,7 @@ def test_buying_works_without_javascript(browser: Browser, demo: RunningDorami, 
     context.request.post("/api/auth/dev-login", data={"email": "plain@example.test", "name": "plain"})
     page = context.new_page()
     page.goto(f"/products/{bag['id']}")
-    page.locator("form[action*=cart] button[type=submit]").first.click()
+    page.locator("form[action='/cart/add'] button:not([type=button])").first.click()
     page.goto("/cart")
     expect(page.locator("main")).to_contain_text("핑크 토트백")
     context.close()
