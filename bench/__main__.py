@@ -25,8 +25,11 @@ def main() -> int:
     except (CannotRun, OSError) as error:
         console.print(f"[bold red]could not run:[/] {error}")
         return 2
-    params = {key: str(value) if value is not None and not isinstance(value, (int, float, str, bool)) else value
-              for key, value in vars(options).items() if key not in ("bench", "tokens")}  # fmt: skip
+    params = {
+        key: str(value) if value is not None and not isinstance(value, (int, float, str, bool)) else value
+        for key, value in vars(options).items()
+        if key not in ("bench", "tokens")
+    }
     show(options.bench, params, outcome)
     return 1 if outcome.violations else 0
 

@@ -1,10 +1,10 @@
 """Plugins on a real database, without sockets and web: what a plugin's own tests need.
 
-    async with open_bench(database_url, [CatalogPlugin()]) as bench:
-        catalog = bench.api(CatalogApi)
-        ...
-        await bench.deliver()
-        assert bench.rooms.heard("room-name")
+async with open_bench(database_url, [CatalogPlugin()]) as bench:
+    catalog = bench.api(CatalogApi)
+    ...
+    await bench.deliver()
+    assert bench.rooms.heard("room-name")
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class RecordingRooms:
     def __init__(self) -> None:
         self.said: list[Said] = []
 
-    def emit(
-        self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED
-    ) -> None:
+    def emit(self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED) -> None:
         self.said.append(Said(namespace, room, event, data))
 
     def emit_to_viewer(self, namespace: str, viewer: ViewerId, event: str, data: Any) -> None:
@@ -76,9 +74,7 @@ class BenchStreams:
     def __init__(self) -> None:
         self._streams: dict[str, StreamView] = {}
 
-    def put(
-        self, stream_key: str, *, status: StreamStatus = "LIVE", free_shipping_enabled: bool = False
-    ) -> StreamView:
+    def put(self, stream_key: str, *, status: StreamStatus = "LIVE", free_shipping_enabled: bool = False) -> StreamView:
         now = datetime.now(UTC)
         self._streams[stream_key] = view = StreamView(
             stream_key=StreamKey(stream_key),

@@ -42,9 +42,7 @@ class RecordedRooms:
         self.said: list[Said] = []
         self._members: dict[tuple[str, str], list[RecordedConnection]] = defaultdict(list)
 
-    def emit(
-        self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED
-    ) -> None:
+    def emit(self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED) -> None:
         self.said.append(Said(namespace, room, event, data, delivery))
         for member in self._members[namespace, room]:
             member.heard.append((event, data))

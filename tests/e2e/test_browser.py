@@ -18,9 +18,15 @@ DESK = {"width": 1440, "height": 900}
 LIMIT_MS = 20_000
 
 ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +163,13 @@ def test_from_the_live_page_to_a_paid_order(visit: Callable[..., Page], bag: dic
     page.locator("[name=depositorName]").fill("김민지")
     for field, text in {
         "recipient": "김민지",
-        "phone": "010-1234-5678", "line1": "1 Main St", "city": "Irvine", "state": "CA", "postalCode": "92602", "country": "US",
-    }.items():  # fmt: skip
+        "phone": "010-1234-5678",
+        "line1": "1 Main St",
+        "city": "Irvine",
+        "state": "CA",
+        "postalCode": "92602",
+        "country": "US",
+    }.items():
         box = page.locator(f"[name={field}]")
         box.select_option(text) if box.evaluate("box => box.tagName") == "SELECT" else box.fill(text)
     page.screenshot(path=artefacts / "checkout-390x844.png", full_page=True)

@@ -47,8 +47,12 @@ def sell(server: RunningDorami, products: list[str], answered: list[tuple[str, A
         client = clients[number % BUYERS]
         call(client, "add", "/api/cart", {"productId": products[number % len(products)], "quantity": 1})
         if number % 4 == 3:
-            call(client, "order", "/api/orders",
-                 {"depositorName": "김민지", "paymentMethod": "ZELLE", "shippingAddress": ADDRESS})  # fmt: skip
+            call(
+                client,
+                "order",
+                "/api/orders",
+                {"depositorName": "김민지", "paymentMethod": "ZELLE", "shippingAddress": ADDRESS},
+            )
 
     with ThreadPoolExecutor(BUYERS) as pool:
         jobs = [pool.submit(shop, number) for number in range(ADDS)]
@@ -104,10 +108,11 @@ def test_nothing_is_lost_and_nothing_is_doubled(short_tmp: Path) -> None:
     seller = server.client("seller@example.test", role="ADMIN")
     stream = seller.post("/api/streams", json={"title": "한밤 특가"}).json()["data"]["streamKey"]
     products = [
-        seller.post("/api/products", json={"streamKey": stream, "name": f"가방 {n}", "price": "12.50", "quantity": STOCK // 2})
-        .json()["data"]["id"]
+        seller.post(
+            "/api/products", json={"streamKey": stream, "name": f"가방 {n}", "price": "12.50", "quantity": STOCK // 2}
+        ).json()["data"]["id"]
         for n in range(2)
-    ]  # fmt: skip
+    ]
     seller.close()
     answered: list[tuple[str, Any]] = []
     sell(server, products, answered, kill_after=100)

@@ -82,8 +82,12 @@ def test_one_address_for_all(proxy: str) -> None:
 
     run = subprocess.run(
         [node(), "--input-type=module", "-e", PROBE, proxy],
-        cwd=ROOT / "tests" / "e2e" / "node", capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
+        cwd=ROOT / "tests" / "e2e" / "node",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["ok"]
 

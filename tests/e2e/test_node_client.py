@@ -28,8 +28,12 @@ def test_join_chat_count_and_buy(demo: RunningDorami, product: dict[str, Any]) -
         token = client.headers["Authorization"].removeprefix("Bearer ")
         run = subprocess.run(
             [node(), "sale.mjs", demo.edge, "demo", token, product["id"]],
-            cwd=FOLDER, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            cwd=FOLDER,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert run.returncode == 0, run.stderr
         seen = json.loads(run.stdout)
         joined = seen["joined"]["data"]

@@ -86,9 +86,22 @@ def pyav(clip: Path, url: str) -> subprocess.Popen[bytes]:
 def probe(url: str) -> dict[str, str]:
     """Codec names by kind, as ffprobe reads them."""
     shown = subprocess.run(
-        ["ffprobe", "-v", "error", "-analyzeduration", "2M", "-show_entries", "stream=codec_type,codec_name", "-of", "json", url],
-        check=True, capture_output=True, timeout=WAIT_S,
-    )  # fmt: skip
+        [
+            "ffprobe",
+            "-v",
+            "error",
+            "-analyzeduration",
+            "2M",
+            "-show_entries",
+            "stream=codec_type,codec_name",
+            "-of",
+            "json",
+            url,
+        ],
+        check=True,
+        capture_output=True,
+        timeout=WAIT_S,
+    )
     return {row["codec_type"]: row["codec_name"] for row in json.loads(shown.stdout)["streams"]}
 
 

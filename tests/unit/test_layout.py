@@ -65,9 +65,9 @@ def plugin_violations(plugin: str, requires: set[str], file: Path) -> list[str]:
             and (CORE / "hooks" / f"{name[2]}.py").exists()
         ):
             wrong.add(module)
-        if name[0].startswith("dorami_") and name[0] not in ("dorami_core", plugin):
-            if name[0] not in requires or name[1:2] not in (["api"], ["hookspecs"]):
-                wrong.add(module)
+        is_other = name[0].startswith("dorami_") and name[0] not in ("dorami_core", plugin)
+        if is_other and (name[0] not in requires or name[1:2] not in (["api"], ["hookspecs"])):
+            wrong.add(module)
         if name[0] in ("asyncio", "asyncpg", "redis"):
             wrong.add(module)
     return sorted(wrong)

@@ -58,6 +58,11 @@ def start_postgres(data_dir: Path, *, durable: bool = True) -> RunningServer:
     return block_on(_starting(data_dir, durable=durable))
 
 
+def database_url(data_dir: Path) -> str:
+    """Where the server of this data directory is reached while it runs."""
+    return f"postgresql://postgres@/postgres?host={quote(str(data_dir), safe='/')}&port=5432"
+
+
 def _starting(data_dir: Path, *, durable: bool) -> Steps[RunningServer]:
     data_dir = data_dir.absolute()
     if "," in str(data_dir):  # in a URL it separates the hosts of a cluster, quoted or not
@@ -84,8 +89,7 @@ def _starting(data_dir: Path, *, durable: bool) -> Steps[RunningServer]:
             death_signal=signal.SIGINT,
         )
         yield from await_ready(process, lambda: _is_ready(cluster, process.pid), name="PostgreSQL", log=log)
-        url = f"postgresql://postgres@/postgres?host={quote(str(data_dir), safe='/')}&port=5432"
-        return RunningServer(url, process, STOP_SIGNALS, stack.pop_all())
+        return RunningServer(database_url(data_dir), process, STOP_SIGNALS, stack.pop_all())
     raise AssertionError("the stack swallows nothing")
 
 
