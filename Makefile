@@ -13,7 +13,7 @@ NODE_TESTS := tests/e2e/node
 # Node from PATH where it is new enough, else the one that the wheel brings.
 NODE_OK := $(shell node -e 'process.exit(+(process.versions.node.split(".")[0] < 20))' >/dev/null 2>&1 && echo yes)
 NPM := PATH="$(if $(NODE_OK),$(PATH),$(CURDIR)/$(BIN):$(PATH))" npm
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --require-hashes
 
 run: build
 	@exec $(BIN)/dorami up --demo
@@ -45,7 +45,7 @@ $(VENV)/.run: requirements/run.lock requirements/node.lock pyproject.toml | $(VE
 	@echo "installing what Dorami needs"
 	@$(PIP) -r requirements/run.lock
 	@$(if $(NODE_OK),true,$(PIP) -r requirements/node.lock)
-	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.lock $(VENV)/.run
@@ -55,7 +55,7 @@ $(VENV)/.dev: requirements/dev.lock $(VENV)/.run
 
 $(WEB)/node_modules/.installed: $(WEB)/package-lock.json $(WEB)/.npmrc | $(VENV)/.run
 	@echo "installing the pages' libraries"
-	@cd $(WEB) && $(NPM) ci --silent
+	@cd $(WEB) && $(NPM) ci --loglevel=error --no-progress
 	@touch $@
 
 $(DIST): $(WEB)/node_modules/.installed $(shell find $(WEB)/src plugins/dorami_storefront/templates plugins/dorami_storefront/messages -type f 2>/dev/null)
@@ -65,7 +65,7 @@ $(DIST): $(WEB)/node_modules/.installed $(shell find $(WEB)/src plugins/dorami_s
 
 $(NODE_TESTS)/node_modules/.installed: $(NODE_TESTS)/package-lock.json | $(VENV)/.run
 	@echo "installing the tests' Socket.IO client"
-	@cd $(NODE_TESTS) && $(NPM) ci --silent
+	@cd $(NODE_TESTS) && $(NPM) ci --loglevel=error --no-progress
 	@touch $@
 
 # After a change of the dependencies in pyproject.toml; needs uv.
