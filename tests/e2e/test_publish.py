@@ -173,3 +173,30 @@ def test_an_ended_broadcast_takes_no_publisher(seller: httpx.Client, stream: dic
     again = ffmpeg(clip, address(stream))
     assert again.wait(WAIT_S) != 0
     assert status(seller, stream) == "OFFLINE"
+
+
+def picture_size(url: str) -> tuple[int, int]:
+    shown = subprocess.run(
+        ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height", "-of", "json", url],
+        check=True,
+        capture_output=True,
+        timeout=WAIT_S,
+    )
+    found = json.loads(shown.stdout)["streams"][0]
+    return int(found["width"]), int(found["height"])
+
+
+def test_a_publisher_takes_the_demo_over_and_it_comes_back(demo: RunningDorami, clip: Path) -> None:
+    flv = f"{demo.edge}/live/live/demo.flv"
+    with demo.client("seller@example.test", role="ADMIN") as seller:
+        own = seller.get("/api/streams/demo").json()["data"]
+        assert picture_size(flv) == (540, 960)
+        publisher = ffmpeg(clip, address(own))
+        try:
+            eventually(lambda: picture_size(flv) == (1280, 720))
+        finally:
+            publisher.kill()
+            publisher.wait()
+        eventually(lambda: picture_size(flv) == (540, 960))
+        assert status(seller, own) == "LIVE"
+        assert seller.get("/api/streams/demo").json()["data"]["startedAt"] == own["startedAt"]
