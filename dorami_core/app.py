@@ -241,6 +241,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         # What delivers starts first and stops last, so that whatever the listeners still do is told.
         services = await stack.enter_async_context(_nursery())
         services.start_soon(supervise, "outbox", outbox.run)
+        services.start_soon(supervise, "outbox purge", outbox.keep_house)
         services.start_soon(supervise, "deadlines", deadlines.run)
         services.start_soon(supervise, "presence", viewers.run)
         services.start_soon(supervise, "housekeeping", partial(keep_house, db))
@@ -258,6 +259,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 settings=settings.section(EdgeSettings),
                 hosts=web.hosts,
                 cors_origins=environment.cors_origins,
+                trusted_proxies=web.trusted_proxies,
                 web_port=lambda: ports.web,
                 authenticator=authenticator,
                 sockets=sockets,

@@ -55,13 +55,30 @@ async def introduce(streams: StreamService, web: str, host: str) -> None:
 
 
 async def _play(broadcasts: Broadcasts, folder: Path, moving: trio.Event) -> None:
-    """Feeds the picture to the broadcast, until a seller has ended that for good."""
+    """Feeds the picture to the broadcast, until a seller has ended that for good. Raises where it was cut for another
+    reason, so that it is played again."""
+    reason = ""
     try:
-        async with open_demo_packets(folder) as packets, broadcasts.fallback(KEY) as publication:
+        async with (
+            open_demo_packets(folder) as packets,
+            broadcasts.fallback(KEY) as publication,
+            trio.open_nursery() as nursery,
+        ):
+
+            async def watch_cut() -> None:
+                nonlocal reason
+                reason = await publication.wait_cut()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch_cut)
             async for packet in packets:
                 publication.write(packet)
                 if packet.is_keyframe:
                     moving.set()
     except PublishRefused as refusal:
         log.warning("demo.no_picture", reason=refusal.code, advice="another --data directory has a new demo broadcast")
+        moving.set()
+    else:
+        if reason != "ended":
+            raise RuntimeError(f"the demo's picture was cut: {reason}")
         moving.set()

@@ -57,7 +57,8 @@ def read_environment(environ: Mapping[str, str], keep: KeepSecret) -> Environmen
         profile_encryption_key=found["PROFILE_ENCRYPTION_KEY"],
         admin_emails=_several(environ.get("ADMIN_EMAILS", "")),
         csrf_enabled=csrf == "true",
-        cors_origins=_several(environ.get("CORS_ORIGINS", "")),
+        # As browsers write them: lower-case, no slash at the end (Fetch, 3.2).
+        cors_origins=tuple(origin.lower().rstrip("/") for origin in _several(environ.get("CORS_ORIGINS", ""))),
     )
 
 

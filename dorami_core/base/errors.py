@@ -37,6 +37,11 @@ class DoramiError(Exception):
         return f"{self.code} {self.details}" if self.details else self.code
 
 
+def invalid(field: str, problem: str) -> DoramiError:
+    """VALIDATION_FAILED about one field, by the name that a client uses."""
+    return DoramiError("VALIDATION_FAILED", fields=[{"field": field, "problem": problem}])
+
+
 CORE_CODES = (
     ErrorCode("VALIDATION_FAILED", 400, "입력한 내용을 다시 확인해 주세요.", "Please check what you entered."),
     ErrorCode("UNAUTHORIZED", 401, "로그인이 필요해요.", "Please sign in first."),

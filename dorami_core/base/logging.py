@@ -11,16 +11,17 @@ from typing import Any
 import structlog
 
 _SECRET = re.compile(r"((?:secret|token|key|password)=)[^&\s\"']+", re.IGNORECASE)
+_USER_INFO = re.compile(r"(://[^\s:/@\"']*:)[^\s/@\"']+(?=@)")
 
 
 def redact(text: str) -> str:
-    """`?secret=abc` becomes `?secret=***`."""
-    return _SECRET.sub(r"\1***", text)
+    """`?secret=abc` becomes `?secret=***`, `redis://user:abc@host` `redis://user:***@host`."""
+    return _USER_INFO.sub(r"\1***", _SECRET.sub(r"\1***", text))
 
 
 def _redact_values(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str) and "=" in value:
+        if isinstance(value, str) and ("=" in value or "@" in value):
             event[key] = redact(value)
     return event
 
@@ -39,7 +40,7 @@ def configure_logging(*, production: bool) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if production else []),
+            structlog.processors.format_exc_info,  # before the next one, since an error may quote a URL
             _redact_values,
             renderer,
         ],

@@ -7,8 +7,11 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
+
+from dorami_core.base.peers import Networks
 
 T = TypeVar("T")
 PREFIX = "DORAMI_"
@@ -21,6 +24,20 @@ class SettingsError(Exception):
 def positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
     if not value > 0:
         raise ValueError(f"'{attribute.name}' must be above 0")
+
+
+def networks(_: Any, attribute: attrs.Attribute[Any], value: list[str]) -> None:
+    try:
+        Networks(value)
+    except ValueError as error:
+        raise ValueError(f"'{attribute.name}' must be addresses or networks: {error}") from None
+
+
+def time_zone(_: Any, attribute: attrs.Attribute[Any], value: str) -> None:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"'{attribute.name}' must be a time zone, such as Asia/Seoul") from None
 
 
 @attrs.frozen
@@ -63,19 +80,19 @@ class RtmpSettings:
 @attrs.frozen
 class ShopSettings:
     currency: str = attrs.field(default="USD", validator=attrs.validators.in_(("USD", "EUR", "GBP", "KRW", "JPY")))
-    timezone: str = "Asia/Seoul"
+    timezone: str = attrs.field(default="Asia/Seoul", validator=time_zone)
 
 
 @attrs.frozen
 class WebSettings:
     hosts: list[str] = attrs.field(factory=list)
-    trusted_proxies: list[str] = attrs.field(factory=list)
+    trusted_proxies: list[str] = attrs.field(factory=list, validator=networks)
     metrics_token: str = ""
 
 
 @attrs.frozen
 class LimitSettings:
-    exempt_addresses: list[str] = attrs.field(factory=list)
+    exempt_addresses: list[str] = attrs.field(factory=list, validator=networks)
 
 
 CORE_SECTIONS: Mapping[str, type] = {

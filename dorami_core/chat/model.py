@@ -7,7 +7,8 @@ from typing import Any
 import attrs
 import regex  # type: ignore[import-untyped]
 
-from dorami_core.base.errors import DoramiError
+from dorami_core.base.errors import DoramiError, invalid
+from dorami_core.base.principal import Role
 
 HISTORY_KEPT = 100
 HISTORY_SENT = 50
@@ -21,12 +22,14 @@ _CLUSTER = regex.compile(r"\X")
 
 @attrs.frozen
 class ChatMessage:
-    """As it is sent and kept; `timestamp` is ISO-8601, `seq` counts from 1 within the room's `epoch`."""
+    """As it is sent and kept; `role` is the sender's at that time, `timestamp` is ISO-8601, `seq` counts from 1 within
+    the room's `epoch`."""
 
     id: str
     live_id: str
     user_id: str
     display_name: str
+    role: Role
     message: str
     timestamp: str
     seq: int
@@ -56,10 +59,7 @@ def check_text(text: str, max_chars: int) -> None:
 
 def check_client_id(client_id: str | None) -> None:
     if client_id is not None and not 1 <= len(client_id) <= MAX_CLIENT_ID_CHARS:
-        raise DoramiError(
-            "VALIDATION_FAILED",
-            fields=[{"field": "clientId", "problem": f"must have 1 to {MAX_CLIENT_ID_CHARS} characters"}],
-        )
+        raise invalid("clientId", f"must have 1 to {MAX_CLIENT_ID_CHARS} characters")
 
 
 def _refused(problem: str, **facts: Any) -> DoramiError:

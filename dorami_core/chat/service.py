@@ -99,9 +99,7 @@ class ChatService:
         status = await self._status(live_id)
         if status not in CHAT_OPEN:
             raise DoramiError("CONFLICT", status=status)
-        await self._hooks.authorize(
-            "validate_chat_message", principal=principal, stream_key=live_id, message=message
-        )
+        await self._hooks.authorize("validate_chat_message", principal=principal, stream_key=live_id, message=message)
         room = self._room(live_id)
         if room.lock.statistics().tasks_waiting >= WAITING_BOUND:
             raise DoramiError("UNAVAILABLE", retry_after_ms=1000)
@@ -114,6 +112,7 @@ class ChatService:
                         live_id,
                         str(user.id),
                         user.display_name,
+                        user.role,
                         message,
                         client_id,
                         self._clock.now(),

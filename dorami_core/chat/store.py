@@ -13,6 +13,7 @@ from uuid import uuid4
 import attrs
 
 from dorami_core.base.clock import iso
+from dorami_core.base.principal import Role
 from dorami_core.chat.model import HISTORY_KEPT, HISTORY_S, HISTORY_SENT, ChatMessage, Receipt
 
 IDS_KEPT = 2000
@@ -35,6 +36,7 @@ class Draft:
     live_id: str
     user_id: str
     display_name: str
+    role: Role
     message: str
     client_id: str | None
     at: datetime
@@ -80,6 +82,7 @@ class ChatStore:
             "liveId": draft.live_id,
             "userId": draft.user_id,
             "displayName": draft.display_name,
+            "role": draft.role,
             "message": draft.message,
             "timestamp": timestamp,
         }
@@ -115,6 +118,7 @@ class ChatStore:
                     draft.live_id,
                     draft.user_id,
                     draft.display_name,
+                    draft.role,
                     draft.message,
                     timestamp,
                     seq=answer[1],

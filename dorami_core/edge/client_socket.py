@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import structlog
 import trio
 
 from dorami_core.base.errors import DoramiError
@@ -19,7 +19,7 @@ from dorami_core.edge.wire import Chunk, WireFormat
 if TYPE_CHECKING:
     from dorami_core.edge.connection import Client
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger()
 MAX_PENDING_EVENTS = 64
 
 
@@ -110,7 +110,7 @@ class ClientSocket(Member):
                 await handler(self)
             except Exception:
                 self._client.services.counters.failed_events += 1
-                logger.exception("a disconnect handler of %s failed", self.namespace)
+                log.exception("edge.disconnect_handler_failed", namespace=self.namespace)
 
     async def _handle(self, packet: Packet) -> None:
         name, *arguments = packet.data
@@ -132,17 +132,15 @@ class ClientSocket(Member):
             answer = self._client.refusal(error)
         except Exception:
             services.counters.failed_events += 1
-            logger.exception("the handler of %s in %s failed", name, self.namespace)
+            log.exception("edge.handler_failed", event_name=str(name)[:64], namespace=self.namespace)
             answer = self._client.refusal(DoramiError("INTERNAL_ERROR"))
         if packet.id is not None:
             try:
                 data = self.wire.ack(self.namespace, packet.id, answer)
             except (TypeError, ValueError):
                 services.counters.failed_events += 1
-                logger.exception("the answer of %s in %s cannot be sent", name, self.namespace)
-                data = self.wire.ack(
-                    self.namespace, packet.id, self._client.refusal(DoramiError("INTERNAL_ERROR"))
-                )
+                log.exception("edge.answer_unsendable", event_name=str(name)[:64], namespace=self.namespace)
+                data = self.wire.ack(self.namespace, packet.id, self._client.refusal(DoramiError("INTERNAL_ERROR")))
             self._direct(data)
         await trio.lowlevel.checkpoint()
 

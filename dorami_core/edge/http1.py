@@ -14,7 +14,9 @@ import h11
 import msgspec
 import trio
 
-from dorami_core.base.clock import Clock, iso
+from dorami_core.base import languages
+from dorami_core.base.clock import Clock
+from dorami_core.base.envelope import error_envelope
 from dorami_core.base.errors import DoramiError, ErrorCatalogue, Lang
 
 HEADER_MAX_BYTES = 16 * 1024
@@ -34,7 +36,7 @@ class BadRequest(Exception):
 
 @attrs.frozen
 class Request:
-    """A request's head. Names of headers are in lower case; of repeated ones the first counts."""
+    """A request's head. Names of headers are in lower case; values of repeated ones are joined (RFC 9110, 5.3)."""
 
     method: str
     path: str
@@ -42,19 +44,13 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     peer: str
-    """The client's IP address."""
+    """The IP address at the other end of the socket; a proxy's where there is one."""
 
     @property
     def lang(self) -> Lang:
-        """`?lang=`, else the first of `Accept-Language` that we speak, else Korean."""
-        chosen = self.query.get("lang", "")
-        for tag in (chosen, *self.headers.get("accept-language", "").split(",")):
-            prefix = tag.strip()[:2].lower()
-            if prefix == "ko":
-                return "ko"
-            if prefix == "en":
-                return "en"
-        return "ko"
+        """As on the web's pages."""
+        cookies = {languages.COOKIE: self.cookie(languages.COOKIE) or ""}
+        return languages.choose(self.query, cookies, self.headers.get("accept-language", ""))
 
     def cookie(self, name: str) -> str | None:
         try:
@@ -115,8 +111,10 @@ class HttpConnection:
             raise BadRequest(431)
         path, _, query = event.target.decode("latin-1").partition("?")
         headers: dict[str, str] = {}
-        for name, value in event.headers:
-            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        for raw_name, raw_value in event.headers:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            joint = "; " if name == "cookie" else ", "
+            headers[name] = f"{headers[name]}{joint}{value}" if name in headers else value
         try:
             arguments = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=50))
         except ValueError:
@@ -159,13 +157,5 @@ async def send_all(sock: socket.socket, data: bytes) -> None:
 
 def error_body(error: DoramiError, catalogue: ErrorCatalogue, lang: Lang, clock: Clock) -> tuple[int, bytes]:
     """The JSON error envelope and its status."""
-    row = catalogue[error.code]
-    envelope = {
-        "statusCode": row.http_status,
-        "errorCode": error.code,
-        "message": catalogue.sentence(error.code, lang),
-        "timestamp": iso(clock.now()),
-    }
-    if error.details:
-        envelope["details"] = error.details
-    return row.http_status, msgspec.json.encode(envelope)
+    status, envelope = error_envelope(error, catalogue, lang, clock.now())
+    return status, msgspec.json.encode(envelope)

@@ -1,8 +1,7 @@
-"""Which host names are ours, and which pages may talk to us."""
+"""Which pages may talk to us."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -20,21 +19,6 @@ def split_host(host: str) -> tuple[str, int | None] | None:
         return (parts.hostname, parts.port) if parts.hostname else None
     except ValueError:
         return None
-
-
-def is_served_host(host: str | None, hosts: Collection[str]) -> bool:
-    """An IP literal, `localhost`, or in `web.hosts` (names without port), against DNS rebinding."""
-    found = split_host(host or "")
-    if found is None:
-        return False
-    name = found[0]
-    if name == "localhost" or name in hosts:
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def is_allowed_origin(origin: str, host: str, allowed: Collection[str], web_port: int) -> bool:

@@ -208,9 +208,7 @@ class RoomIndex:
 
     # what the rest of the program says
 
-    def emit(
-        self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED
-    ) -> None:
+    def emit(self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED) -> None:
         """To every socket of the room; encoded once. TypeError where `data` is not JSON-able."""
         found = self._rooms.get((namespace, room))
         if found is not None:

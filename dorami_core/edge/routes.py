@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable
 
 import attrs
+import structlog
 import trio
 
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.peers import is_served
 from dorami_core.edge import video, websocket
 from dorami_core.edge.connection import Client, Handshake
 from dorami_core.edge.engineio import Refusal
 from dorami_core.edge.http1 import BadRequest, Headers, HttpConnection, Request, encode_head, error_body
-from dorami_core.edge.origins import PREFLIGHT, cors_headers, is_allowed_origin, is_served_host
+from dorami_core.edge.origins import PREFLIGHT, cors_headers, is_allowed_origin
 from dorami_core.edge.services import EdgeServices
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger()
 _METHODS = ("GET", "HEAD", "OPTIONS")
 _JSON = ("Content-Type", "application/json; charset=utf-8")
 _LIVE_FLV = re.compile(r"/live/(?:live/)?([a-z0-9-]{4,64})\.flv")
@@ -67,7 +68,7 @@ async def serve_connection(sock: socket.socket, peer: str, services: EdgeService
         counters.disconnects["http_error"] += 1
     except Exception:
         counters.disconnects["error"] += 1
-        logger.exception("a connection of the edge failed")
+        log.exception("edge.connection_failed", address=peer)
     finally:
         counters.open_connections -= 1
         if sock.fileno() >= 0:
@@ -99,7 +100,7 @@ async def _serve_http(sock: socket.socket, peer: str, services: EdgeServices) ->
 async def _answer(request: Request, connection: HttpConnection, services: EdgeServices) -> Answer | Upgrade | None:
     """None: the answer was sent and the connection is over."""
     origin, host = request.headers.get("origin"), request.headers.get("host")
-    if not is_served_host(host, services.hosts):
+    if not is_served(host or "", services.hosts):
         return _refuse(DoramiError("MISDIRECTED_REQUEST"), request, services, ())
     allowed = origin is None or is_allowed_origin(origin, host or "", services.cors_origins, services.web_port())
     exchange = _Exchange(request, connection, services, cors_headers(origin, allowed), allowed)
@@ -165,7 +166,7 @@ async def _engine_io(exchange: _Exchange) -> Answer | Upgrade:
     except ValueError:
         raise DoramiError("VALIDATION_FAILED", problem="Sec-WebSocket-Key") from None
     handshake = Handshake(
-        address=request.peer,
+        address=services.proxies.client(request.peer, "http", request.headers).peer,
         lang=request.lang,
         access_token=request.cookie("access_token"),
         guest_token=request.cookie("guest"),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
+import structlog
 import trio
 
 from dorami_core.base.clock import Clock, SystemClock
 from dorami_core.base.errors import ErrorCatalogue
+from dorami_core.base.peers import Proxies
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.rooms import RoomIndex
@@ -20,7 +21,7 @@ from dorami_core.edge.services import Authenticator, EdgeServices, VideoOut
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.edge.wheel import TimerWheel
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger()
 _BACKLOG = 4096
 _ACCEPTS_PER_ROUND = 64
 _SEND_BUFFER_BYTES = 64 * 1024
@@ -44,16 +45,19 @@ async def serve_edge(
     rooms: RoomIndex,
     video: VideoOut,
     catalogue: ErrorCatalogue,
+    trusted_proxies: Sequence[str] = (),
     clock: Clock | None = None,
     counters: EdgeCounters | None = None,
     flv_queue_max_bytes: int = 8_000_000,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serves until cancelled; `started` with the port. OSError where the address cannot be had.
+    """Serves until cancelled; `started` with the port. OSError where the address cannot be had, ValueError for a
+    trusted proxy that is neither address nor network.
 
     When cancelled every WebSocket is told 1001, disconnect handlers get a second, and everything ends.
     """
     counters = counters or EdgeCounters()
+    proxies = Proxies(trusted_proxies)
     listener = listen(host, port)
     with listener:
         async with trio.open_nursery() as outer:
@@ -64,6 +68,7 @@ async def serve_edge(
                 settings=settings,
                 hosts=frozenset(name.lower() for name in hosts),
                 cors_origins=frozenset(origin.lower().rstrip("/") for origin in cors_origins),
+                proxies=proxies,
                 web_port=web_port,
                 authenticator=authenticator,
                 sockets=sockets,
@@ -130,7 +135,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def _accept(listener: socket.socket, nursery: trio.Nursery, services: EdgeServices) -> None:
     """Takes all that wait at each wake-up. Without file descriptors the newcomer is closed by giving up a spare one,
     so that it learns at once and does not wait in the backlog."""
-    spare = os.open(os.devnull, os.O_RDONLY)
+    spare = _open_spare()
     try:
         while True:
             await trio.lowlevel.wait_readable(listener)
@@ -141,9 +146,12 @@ async def _accept(listener: socket.socket, nursery: trio.Nursery, services: Edge
                     break
                 except OSError as error:
                     if error.errno in _FULL:
-                        os.close(spare)
-                        _shed(listener, services)
-                        spare = os.open(os.devnull, os.O_RDONLY)
+                        if spare is not None:
+                            os.close(spare)
+                            _shed(listener, services)
+                        else:
+                            await trio.sleep(_RETRY_S)
+                        spare = _open_spare()
                     elif error.errno in _TRANSIENT:
                         await trio.sleep(_RETRY_S)
                     continue  # else the newcomer was gone before we looked (accept(2))
@@ -152,12 +160,21 @@ async def _accept(listener: socket.socket, nursery: trio.Nursery, services: Edge
                 nursery.start_soon(serve_connection, sock, address[0], services)
             await trio.lowlevel.checkpoint()
     finally:
-        os.close(spare)
+        if spare is not None:
+            os.close(spare)
+
+
+def _open_spare() -> int | None:
+    """None where another thread was faster to take the descriptor that we had just given up."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return None
 
 
 def _shed(listener: socket.socket, services: EdgeServices) -> None:
     if not services.counters.shed:
-        logger.warning("out of file descriptors: new connections are refused")
+        log.warning("edge.out_of_file_descriptors")
     services.counters.shed += 1
     try:
         listener.accept()[0].close()

@@ -11,6 +11,7 @@ import trio
 
 from dorami_core.base.clock import Clock
 from dorami_core.base.errors import ErrorCatalogue
+from dorami_core.base.peers import Proxies
 from dorami_core.base.principal import Principal
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
@@ -45,6 +46,8 @@ class EdgeServices:
     settings: EdgeSettings
     hosts: frozenset[str]
     cors_origins: frozenset[str]
+    proxies: Proxies
+    """Whose X-Forwarded-For counts."""
     web_port: Callable[[], int]
     authenticator: Authenticator
     sockets: SocketRegistry

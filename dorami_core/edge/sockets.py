@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -59,7 +59,3 @@ class SocketRegistry:
 
     def disconnect_handlers(self, namespace: str) -> Sequence[DisconnectHandler]:
         return self._disconnect.get(namespace, ())
-
-    def describe(self) -> Mapping[str, Sequence[str]]:
-        """Events by namespace."""
-        return {namespace: sorted(events) for namespace, events in self._events.items()}

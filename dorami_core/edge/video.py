@@ -32,9 +32,7 @@ class FlvSink:
         self._head = head
         self._head_only = head_only
         self._closed = trio.Event()
-        self._outbox = Outbox(
-            sock, services.workers, services.flv_queue_max_bytes, services.counters, self._closed.set
-        )
+        self._outbox = Outbox(sock, services.workers, services.flv_queue_max_bytes, services.counters, self._closed.set)
 
     @property
     def queued_bytes(self) -> int:

@@ -10,7 +10,7 @@ import msgspec
 
 from dorami_core.base.structure import to_json
 from dorami_core.edge import engineio, websocket
-from dorami_core.edge.socketio import Packet, PacketType, encode
+from dorami_core.edge.socketio import Packet, encode
 from dorami_core.hooks.sockets import Delivery
 
 
@@ -32,19 +32,14 @@ class WireFormat(Protocol):
     def packet(self, packet: Packet) -> bytes: ...
 
 
-def plain(data: Any) -> Any:
-    """JSON-able: dicts and lists of plain values stay; attrs objects, ids, times and money become theirs."""
-    return to_json(data)
-
-
 class SocketIoText:
     """The default parser of Socket.IO v5 in Engine.IO messages over WebSocket text frames."""
 
     def event(self, namespace: str, event: str, data: Any) -> bytes:
-        return self._frame(f"2{_prefix(namespace)}", [event, plain(data)])
+        return self._frame(f"2{_prefix(namespace)}", [event, to_json(data)])
 
     def ack(self, namespace: str, ack_id: int, data: Any) -> bytes:
-        return self._frame(f"3{_prefix(namespace)}{ack_id}", [plain(data)])
+        return self._frame(f"3{_prefix(namespace)}{ack_id}", [to_json(data)])
 
     def packet(self, packet: Packet) -> bytes:
         return text_frame(engineio.message_packet(encode(packet)))
@@ -63,5 +58,3 @@ def text_frame(text: str) -> bytes:
 
 
 SOCKET_IO_TEXT = SocketIoText()
-
-__all__ = ["SOCKET_IO_TEXT", "Chunk", "PacketType", "SocketIoText", "WireFormat", "plain", "text_frame"]

@@ -25,6 +25,8 @@ log = structlog.get_logger()
 MAX_ATTEMPTS = 8
 BATCH = 200
 POLL_S = 0.25
+KEPT_DAYS = 7
+PURGE_EVERY_S = 3600.0
 LOCK_KEY = 0x646F72616D690001
 
 WRITE = """
@@ -147,11 +149,31 @@ class Outbox:
                 with trio.move_on_after(POLL_S):
                     await self._wake.wait()
 
+    async def purge(self) -> None:
+        """Removes what every subscriber has taken and is older than KEPT_DAYS; what is parked stays."""
+        await self._db.execute(
+            """DELETE FROM core.outbox o
+               WHERE position <= (SELECT min(position) FROM core.outbox_cursors)
+                 AND at < core.now() - make_interval(days => $1)
+                 AND NOT EXISTS (SELECT FROM core.outbox_parked p WHERE p.position = o.position)""",
+            KEPT_DAYS,
+        )
+
+    async def keep_house(self) -> None:
+        """Purges once an hour, for ever. A lost database is waited for."""
+        while True:
+            try:
+                await self.purge()
+            except DoramiError as error:
+                log.warning("outbox.purge_failed", error=str(error))
+            await trio.sleep(PURGE_EVERY_S)
+
     async def _welcome(self) -> None:
-        """A subscriber that is new begins with what is written from now on; one that is gone lets go of its rows."""
+        """A subscriber that is new begins with what no deliverer has given a position yet; one that is gone keeps its
+        place, for its plugin may come back."""
         await self._db.execute(
             """INSERT INTO core.outbox_cursors (subscriber, position)
-               SELECT name, coalesce((SELECT min(position) FROM core.outbox_cursors), 0) FROM unnest($1::text[]) AS name
+               SELECT name, coalesce((SELECT max(position) FROM core.outbox), 0) FROM unnest($1::text[]) AS name
                ON CONFLICT DO NOTHING""",
             list(self._all),
         )

@@ -1,10 +1,11 @@
 """All that a plugin imports from the core."""
 
 from dorami_core.base.clock import Clock, SystemClock, iso
-from dorami_core.base.errors import DoramiError, ErrorCode, Lang
+from dorami_core.base.errors import DoramiError, ErrorCode, Lang, invalid
 from dorami_core.base.ids import StreamKey, UserId, ViewerId, is_stream_key, new_uuid
 from dorami_core.base.money import CURRENCIES, Money
 from dorami_core.base.principal import ANONYMOUS_NAME, Access, Principal, UserIdentity
+from dorami_core.base.settings import positive
 from dorami_core.base.structure import from_json, to_json
 from dorami_core.events.model import Event, EventMeta
 from dorami_core.events.streams import (
@@ -81,8 +82,10 @@ __all__ = [
     "from_json",
     "hookimpl",
     "hookspec",
+    "invalid",
     "is_stream_key",
     "iso",
     "new_uuid",
+    "positive",
     "to_json",
 ]

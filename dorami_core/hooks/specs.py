@@ -85,7 +85,7 @@ class CoreHooks:
 
     @hookspec
     async def validate_chat_message(self, principal: Principal, stream_key: str, message: str) -> None:
-        """A chat message within length and rate is about to be sent."""
+        """A chat message of an allowed length wants to be sent; its rate is looked at afterwards."""
 
     # filter_*: pass a value on
 

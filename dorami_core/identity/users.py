@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import structlog
 
-from dorami_core.base.errors import DoramiError
+from dorami_core.base.errors import DoramiError, invalid
 from dorami_core.base.ids import UserId, new_uuid
 from dorami_core.base.principal import ANONYMOUS_NAME, Role, UserIdentity
 from dorami_core.hooks.host import UserView
@@ -28,7 +28,7 @@ def normal_email(text: str) -> str:
     """Lower-case, NFC, without blanks around it; VALIDATION_FAILED where it is no address."""
     email = unicodedata.normalize("NFC", text.strip()).lower()
     if _EMAIL.fullmatch(email) is None:
-        raise DoramiError("VALIDATION_FAILED", fields=[{"field": "email", "problem": "not an e-mail address"}])
+        raise invalid("email", "not an e-mail address")
     return email
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
 
 import attrs
+
+from dorami_core.base.peers import Networks
 
 
 @attrs.frozen
@@ -71,13 +72,13 @@ class AddressBook:
     def __init__(self, max_per_address: int, exempt: Iterable[str] = ()) -> None:
         """ValueError for an exempt address that is none."""
         self._max = max_per_address
-        self._exempt = [ip_network(entry, strict=False) for entry in exempt]
+        self._exempt = Networks(exempt)
         self._open: dict[str, int] = {}
 
     def enter(self, address: str) -> bool:
         """Whether one more may come; if so it is counted."""
         count = self._open.get(address, 0)
-        if count >= self._max and not self._is_exempt(address):
+        if count >= self._max and address not in self._exempt:
             return False
         self._open[address] = count + 1
         return True
@@ -88,10 +89,3 @@ class AddressBook:
             self._open[address] = count
         else:
             del self._open[address]
-
-    def _is_exempt(self, address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._exempt)

@@ -89,19 +89,6 @@ class RtmpServer:
             self._addresses.leave(address)
 
 
-async def serve_rtmp(
-    host: str | None,
-    port: int,
-    gate: PublishGate,
-    settings: RtmpSettings,
-    *,
-    exempt_addresses: Iterable[str] = (),
-    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """`RtmpServer(...).serve(...)` for who does not ask for statistics."""
-    await RtmpServer(gate, settings, exempt_addresses=exempt_addresses).serve(host, port, task_status=task_status)
-
-
 def _address(stream: trio.abc.Stream) -> str:
     if not isinstance(stream, trio.SocketStream):
         return ""

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from dorami_core.base.settings import MediaSettings
+from dorami_core.base.supervision import Backoff
 from dorami_core.media.hub import RelayHub
 from dorami_core.media.relay import Relay
 from dorami_core.media.workers.worker import Progress, WorkerFailed, run_worker
@@ -98,7 +99,7 @@ class HlsWriter:
         key, settings = relay.stream_key, self._settings
         # Numbers go on from one broadcast of a key to the next: players and caches keep segments by their name.
         start_number = int(time.time())
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S, LAST_PAUSE_S, HEALTHY_AFTER_S)
         while not relay.ended:
             continues = (broadcast.folder / f"{key}.m3u8").exists()
             arguments = [str(broadcast.folder.absolute()), key, str(settings.hls_segment_s), str(settings.hls_window)]
@@ -122,11 +123,9 @@ class HlsWriter:
                 finally:
                     broadcast.pid = None
             broadcast.restarts += 1
+            pause_s = backoff.pause_s(trio.current_time() - began)
             log.warning("hls worker failed", stream_key=key, problem=problem, again_in_s=pause_s)
-            if trio.current_time() - began > HEALTHY_AFTER_S:
-                pause_s = FIRST_PAUSE_S
             await trio.sleep(pause_s)
-            pause_s = min(pause_s * 2, LAST_PAUSE_S)
 
     async def _linger(self, stream_key: str, broadcast: _Broadcast) -> None:
         try:

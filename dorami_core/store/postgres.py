@@ -44,12 +44,8 @@ class PoolStatistics:
     max_size: int
 
 
-class PostgresSession:
-    """One connection. Calls run one after another, in the order in which they were made."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._turn = trio.Lock()
+class _Calls:
+    """The four calls of `dorami_core.hooks.Queries`, each by the driver's method of the same name."""
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
         rows: list[Any] = await self._call("fetch", sql, args)
@@ -64,6 +60,17 @@ class PostgresSession:
     async def execute(self, sql: str, *args: Any) -> str:
         status: str = await self._call("execute", sql, args)
         return status
+
+    async def _call(self, method: str, sql: str, args: tuple[Any, ...]) -> Any:
+        raise NotImplementedError
+
+
+class PostgresSession(_Calls):
+    """One connection. Calls run one after another, in the order in which they were made."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._turn = trio.Lock()
 
     async def _call(self, method: str, sql: str, args: tuple[Any, ...]) -> Any:
         try:
@@ -83,17 +90,11 @@ class PostgresTx(PostgresSession):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.events: list[Event] = []
-        self.touched = False
         self._over = False
 
     def emit(self, event: Event) -> None:
         self._check()
         self.events.append(event)
-        self.touched = True
-
-    def touch(self) -> None:
-        """Asks for the callbacks of `PostgresDatabase.after_commit` although no event is emitted."""
-        self.touched = True
 
     def close(self) -> None:
         """From here on each call raises RuntimeError, for the connection belongs to others."""
@@ -108,29 +109,15 @@ class PostgresTx(PostgresSession):
             raise RuntimeError("this transaction is over")
 
 
-class PostgresDatabase:
+class PostgresDatabase(_Calls):
     """A pool; see `dorami_core.hooks.Database`. Made by `open_database`."""
 
     def __init__(self, pool: asyncpg.Pool[Any], url: str, outbox_writer: OutboxWriter) -> None:
         self.after_commit: list[Callable[[], None]] = []
-        """Called synchronously after each commit that wrote events or was touched."""
+        """Called synchronously after each commit that wrote events."""
         self._pool = pool
         self._url = url
         self._write_outbox = outbox_writer
-
-    async def fetch(self, sql: str, *args: Any) -> list[Any]:
-        rows: list[Any] = await self._call("fetch", sql, args)
-        return rows
-
-    async def fetchrow(self, sql: str, *args: Any) -> Any:
-        return await self._call("fetchrow", sql, args)
-
-    async def fetchval(self, sql: str, *args: Any) -> Any:
-        return await self._call("fetchval", sql, args)
-
-    async def execute(self, sql: str, *args: Any) -> str:
-        status: str = await self._call("execute", sql, args)
-        return status
 
     async def _call(self, method: str, sql: str, args: tuple[Any, ...]) -> Any:
         with postgres_unreachable():
@@ -157,7 +144,7 @@ class PostgresDatabase:
         tx.close()
         if await self._end(connection, COMMIT) != COMMIT:
             raise TransactionFailed("an error inside the transaction was swallowed; nothing was committed")
-        if tx.touched:
+        if tx.events:
             for callback in self.after_commit:
                 callback()
 

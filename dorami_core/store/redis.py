@@ -49,12 +49,6 @@ class RedisStore:
         with redis_unreachable():
             return await to_asyncio(self._client.execute_command, *command)
 
-    async def execute_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        """Several commands in one round trip, not one transaction: others may come between. Raises the first error
-        after all were run."""
-        with redis_unreachable():
-            return await to_asyncio(_pipelined, self._client, commands)
-
     def register_script(self, lua: str) -> Script:
         """Lua that runs atomically: sent by its hash, and whole where Redis does not know it (a restart)."""
         digest = hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest()
@@ -97,14 +91,6 @@ async def open_redis(url: str, *, max_size: int = 16) -> AsyncIterator[RedisStor
 
 
 # Below: the asyncio side.
-
-
-async def _pipelined(client: Redis, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-    async with client.pipeline(transaction=False) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers: list[Any] = await pipeline.execute()
-        return answers
 
 
 async def _evaluated(client: Any, lua: str, digest: str, keys: Sequence[Argument], args: Sequence[Argument]) -> Any:

@@ -16,6 +16,7 @@ import trio
 from dorami_core.base.clock import Clock
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import StreamKey
+from dorami_core.base.supervision import Backoff
 from dorami_core.ingest.gate import RefusalCode
 from dorami_core.media.packets import MediaPacket
 from dorami_core.streams import store
@@ -101,6 +102,7 @@ class Broadcast:
         self._grace_over_s: float | None = None
         self._retry_at_s: float | None = None
         self._failures = 0
+        self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         self._at_rest = False
 
     @property
@@ -322,12 +324,13 @@ class Broadcast:
             while await self._step(nursery):
                 self._drop_what_is_over()
         except Exception:
-            pause_s = min(FIRST_RETRY_S * 2**self._failures, LONGEST_RETRY_S)
+            pause_s = self._backoff.pause_s()
             self._failures += 1
             self._retry_at_s = now_s + pause_s
             log.exception("broadcast.step_failed", stream_key=self.stream_key, again_in_s=pause_s)
         else:
             self._failures, self._retry_at_s = 0, None
+            self._backoff.reset()
 
     async def _step(self, nursery: trio.Nursery) -> bool:
         """Goes one step towards the facts; False where they and the row agree."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from dorami_core.base.errors import DoramiError
+from dorami_core.base.errors import invalid
 from dorami_core.base.ids import StreamKey
 from dorami_core.base.principal import Access
 from dorami_core.hooks.host import StreamStatus, StreamView
@@ -126,7 +126,7 @@ def _number(request: Request, name: str, default: int, low: int, high: int) -> i
     if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 7 and low <= int(text) <= high):
-        raise DoramiError("VALIDATION_FAILED", fields=[{"field": name, "problem": f"must be {low} to {high}"}])
+        raise invalid(name, f"must be {low} to {high}")
     return int(text)
 
 

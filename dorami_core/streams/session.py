@@ -10,6 +10,7 @@ import trio
 
 from dorami_core.base.clock import Clock
 from dorami_core.base.ids import StreamKey
+from dorami_core.base.supervision import Backoff
 from dorami_core.media.packets import MediaPacket
 
 log = structlog.get_logger()
@@ -19,8 +20,6 @@ Companion = Callable[[StreamKey], Awaitable[None]]
 is started again with a growing pause; one that returns has done its work."""
 
 FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-GOOD_RUN_S = 60.0
 
 
 class RelayLike(Protocol):
@@ -101,15 +100,13 @@ class Session:
             on_over()
 
     async def _keep(self, companion: Companion) -> None:
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S)
         while True:
             started_s = self._clock.monotonic()
             try:
                 await companion(self._key)
                 return
             except Exception:
+                pause_s = backoff.pause_s(self._clock.monotonic() - started_s)
                 log.exception("broadcast.companion_failed", stream_key=self._key, again_in_s=pause_s)
-            if self._clock.monotonic() - started_s > GOOD_RUN_S:
-                pause_s = FIRST_PAUSE_S
             await self._clock.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

@@ -38,10 +38,6 @@ class Source:
     def over(self) -> bool:
         return self.finished or self.left or self._cut_reason is not None
 
-    @property
-    def cut_reason(self) -> str | None:
-        return self._cut_reason
-
     def silent_for_s(self) -> float:
         return self._clock.monotonic() - self.last_data_s
 
@@ -88,7 +84,5 @@ class Source:
     def opening_before(self, packet: MediaPacket) -> list[MediaPacket]:
         """What to send ahead of the first packet, at its time."""
         return [
-            attrs.evolve(kept, timestamp_ms=packet.timestamp_ms)
-            for kept in self.opening.values()
-            if kept is not packet
+            attrs.evolve(kept, timestamp_ms=packet.timestamp_ms) for kept in self.opening.values() if kept is not packet
         ]

@@ -67,9 +67,7 @@ async def list_on_air(db: Queries, limit: int, offset: int = 0) -> list[StreamRo
 
 async def list_upcoming(db: Queries, limit: int, offset: int = 0) -> list[StreamRow]:
     """PENDING, the next one first, those without a time last."""
-    return await _list(
-        db, "status = 'PENDING'", "scheduled_at ASC NULLS LAST, created_at, stream_key", limit, offset
-    )
+    return await _list(db, "status = 'PENDING'", "scheduled_at ASC NULLS LAST, created_at, stream_key", limit, offset)
 
 
 async def list_newest(db: Queries, limit: int, offset: int = 0) -> list[StreamRow]:
@@ -142,9 +140,7 @@ async def resume(tx: Tx, stream_key: str) -> StreamRow | None:
     )
 
 
-async def end_session(
-    tx: Tx, stream_key: str, *, at: datetime, viewers: int, close: bool = False
-) -> StreamRow | None:
+async def end_session(tx: Tx, stream_key: str, *, at: datetime, viewers: int, close: bool = False) -> StreamRow | None:
     """To OFFLINE; `close` refuses every later publisher and works from PENDING too."""
     return _row(
         await tx.fetchrow(

@@ -65,7 +65,7 @@ class RunningDorami:
 
 
 def eventually(check: Callable[[], T], *, within_s: float = 20.0) -> T:
-    """The first true answer; for what happens in another process, where there is nothing to wait on but to ask again."""
+    """The first true answer; for what happens in another process, of which one can only ask again and again."""
     deadline = time.monotonic() + within_s
     while not (answer := check()):
         assert time.monotonic() < deadline, f"not within {within_s} s"

@@ -8,8 +8,9 @@ from typing import Any
 import structlog
 from quart import Response
 
+from dorami_core.base import languages
 from dorami_core.base.errors import DoramiError
-from dorami_core.web import csrf, languages
+from dorami_core.web import csrf
 from dorami_core.web.dependencies import WebDependencies
 from dorami_core.web.envelope import JSON, failure, retry_after_s
 from dorami_core.web.exchange import GUEST_COOKIE, Incoming

@@ -28,6 +28,8 @@ from dorami_core.web.replies import Cookie, Plain, Reply
 from dorami_core.web.router import ApiRoute
 
 View = Callable[..., Awaitable[Response]]
+KEEP_S = 1.0
+"""What keeping an answer may take at least."""
 
 
 def api_view(route: ApiRoute, deps: WebDependencies) -> View:
@@ -96,22 +98,26 @@ class _Answering:
     async def _call_once(self, incoming: Incoming, asked: Request, arguments: list[Any], claim: Claim) -> Response:
         """The client may go while we work, and will ask again with the same key: so work and answer are finished and
         kept, in a bounded time, whatever becomes of the connection."""
-        with trio.move_on_after(idempotency.HANDLER_LIMIT_S, shield=True):
+        response: Response | None = None
+        is_final = True
+        with trio.move_on_after(idempotency.HANDLER_LIMIT_S, shield=True) as limit:
             try:
                 response = await self._call(incoming, asked, arguments)
             except Exception as error:
                 refusal = as_domain_error(error, incoming)
                 row = self._deps.catalogue[refusal.code]
                 response = error_response(refusal, incoming, self._deps)
-                if row.retryable or row.http_status >= 500:
-                    await self._store.forget(claim)
-                    return response
-            await self._store.remember(claim, response.status_code, await response.get_data(as_text=False))
-            return response
-        # The handler was cut, which rolled its transaction back.
-        with trio.move_on_after(1, shield=True):
-            await self._store.forget(claim)
-        raise DoramiError("UNAVAILABLE")
+                is_final = not (row.retryable or row.http_status >= 500)
+        # What was done is kept, also where the handler has used up its time: forgotten, it would be done twice.
+        with trio.CancelScope(shield=True, deadline=max(limit.deadline, trio.current_time() + KEEP_S)):
+            if response is None or not is_final:
+                await self._store.forget(claim)
+            else:
+                await self._store.remember(claim, response.status_code, await response.get_data(as_text=False))
+        if response is None:
+            # The handler was cut, which rolled its transaction back.
+            raise DoramiError("UNAVAILABLE")
+        return response
 
     def _respond(self, incoming: Incoming, result: Any) -> Response:
         route, deps = self._route, self._deps

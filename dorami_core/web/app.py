@@ -11,6 +11,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.peers import Proxies, is_served
 from dorami_core.web.answers import as_domain_error, error_response, from_http_status
 from dorami_core.web.api_views import api_view
 from dorami_core.web.bodies import MAX_BODY_BYTES
@@ -20,7 +21,6 @@ from dorami_core.web.exchange import Incoming, read_incoming
 from dorami_core.web.headers import cors_headers, docs_policy, preflight_headers, security_headers
 from dorami_core.web.measures import WebMeasures
 from dorami_core.web.page_views import error_page, page_view
-from dorami_core.web.peers import Proxies, is_served
 from dorami_core.web.router import WebRouter
 from dorami_core.web.templates import Pages
 

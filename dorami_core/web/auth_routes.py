@@ -10,6 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.peers import has_forwarded, is_loopback
 from dorami_core.base.principal import Access, Role
 from dorami_core.base.structure import to_json
 from dorami_core.hooks.host import UserView
@@ -18,7 +19,6 @@ from dorami_core.identity.sessions import REFRESH_LIFETIME, RefreshToken, Sessio
 from dorami_core.identity.tokens import ACCESS_LIFETIME, AccessToken, Authenticator
 from dorami_core.identity.users import Profile, Users, identity_of
 from dorami_core.web.exchange import ACCESS_COOKIE, REFRESH_COOKIE
-from dorami_core.web.peers import has_forwarded, is_loopback
 from dorami_core.web.replies import Cookie, Reply
 from dorami_core.web.router import WebRouter
 
@@ -80,9 +80,7 @@ class SignedIn:
 class IdentityRoutes:
     """`dev_login` is for APP_ENV development and test alone: it asks nobody for a password."""
 
-    def __init__(
-        self, users: Users, sessions: SessionStore, authenticator: Authenticator, *, dev_login: bool
-    ) -> None:
+    def __init__(self, users: Users, sessions: SessionStore, authenticator: Authenticator, *, dev_login: bool) -> None:
         self._users = users
         self._sessions = sessions
         self._authenticator = authenticator

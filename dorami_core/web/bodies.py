@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 import attrs
 
-from dorami_core.base.errors import DoramiError
+from dorami_core.base.errors import invalid
 from dorami_core.base.structure import camel, from_json
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -23,7 +23,7 @@ _BOOLEANS = {"true": True, "on": True, "1": True, "false": False, "off": False, 
 
 
 def refuse(field: str, problem: str) -> NoReturn:
-    raise DoramiError("VALIDATION_FAILED", fields=[{"field": field, "problem": problem}])
+    raise invalid(field, problem)
 
 
 def parse_json(data: bytes, content_type: str) -> Any:

@@ -12,6 +12,7 @@ import trio
 from quart import Response, g
 
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.peers import is_loopback
 from dorami_core.base.principal import Access
 from dorami_core.hooks.http import Request
 from dorami_core.web.answers import csrf_cookie, error_response, guest_cookie
@@ -20,7 +21,6 @@ from dorami_core.web.dependencies import HealthCheck, WebDependencies
 from dorami_core.web.envelope import dump
 from dorami_core.web.exchange import Incoming, csrf_token_for, identify
 from dorami_core.web.openapi import build_openapi, docs_page
-from dorami_core.web.peers import is_loopback
 from dorami_core.web.replies import Plain, Reply
 from dorami_core.web.router import WebRouter
 

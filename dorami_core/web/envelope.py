@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dorami_core.base.clock import iso
+from dorami_core.base.envelope import error_envelope
 from dorami_core.base.errors import DoramiError, ErrorCatalogue, Lang
 from dorami_core.base.structure import to_json
 from dorami_core.hooks.http import Paged
@@ -27,17 +28,9 @@ def success(data: Any, now: datetime) -> bytes:
 
 
 def failure(error: DoramiError, catalogue: ErrorCatalogue, lang: Lang, now: datetime) -> tuple[int, bytes]:
-    """Status and `{"statusCode", "errorCode", "message", "timestamp", "details"?}`."""
-    row = catalogue[error.code]
-    body: dict[str, Any] = {
-        "statusCode": row.http_status,
-        "errorCode": row.code,
-        "message": catalogue.sentence(error.code, lang),
-        "timestamp": iso(now),
-    }
-    if error.details and row.code == error.code:
-        body["details"] = to_json(error.details)
-    return row.http_status, dump(body)
+    """Status and body of an error."""
+    status, body = error_envelope(error, catalogue, lang, now)
+    return status, dump(body)
 
 
 def retry_after_s(error: DoramiError) -> int | None:

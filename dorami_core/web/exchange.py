@@ -8,13 +8,14 @@ from typing import Any
 
 import attrs
 
+from dorami_core.base import languages
 from dorami_core.base.errors import DoramiError, Lang
+from dorami_core.base.peers import Client, Proxies, has_forwarded
 from dorami_core.hooks.http import Request
 from dorami_core.identity.sessions import session_hint
 from dorami_core.identity.tokens import Identified
-from dorami_core.web import csrf, languages
+from dorami_core.web import csrf
 from dorami_core.web.dependencies import WebDependencies
-from dorami_core.web.peers import Client, Proxies, has_forwarded
 
 ACCESS_COOKIE = "access_token"
 REFRESH_COOKIE = "refresh_token"
@@ -125,9 +126,7 @@ def csrf_token_for(incoming: Incoming, identified: Identified, deps: WebDependen
     return deps.csrf.issue(binding), True
 
 
-def to_request(
-    incoming: Incoming, identified: Identified, path_params: Mapping[str, str], csrf_token: str
-) -> Request:
+def to_request(incoming: Incoming, identified: Identified, path_params: Mapping[str, str], csrf_token: str) -> Request:
     """What a handler gets. A path parameter that no row could have is NOT_FOUND."""
     for value in path_params.values():
         if any(char < " " or "\ud7ff" < char < "\ue000" or char == "\ufffd" for char in value):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dorami_core.base.peers import host_name
 from dorami_core.web.exchange import Incoming
-from dorami_core.web.peers import host_name
 
 PREFLIGHT_AGE_S = 600
 ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE"
@@ -52,7 +52,8 @@ def _page_policy(incoming: Incoming, edge_port: int) -> str:
             # mpegts.js and hls.js hand the video over as blob: URLs of a MediaSource.
             f"media-src 'self' blob: {edge_http}",
             "worker-src 'self' blob:",
-            "img-src 'self' data:",
+            # A seller may name a product's picture anywhere on the web.
+            "img-src 'self' data: https:",
             "font-src 'self'",
             "object-src 'none'",
             "base-uri 'none'",

@@ -8,10 +8,11 @@ from urllib.parse import quote, urlencode
 
 from quart import Response, g
 
+from dorami_core.base import languages
 from dorami_core.base.errors import DoramiError
 from dorami_core.hooks.http import Page, Redirect, Request
 from dorami_core.identity.tokens import Identified
-from dorami_core.web import csrf, languages
+from dorami_core.web import csrf
 from dorami_core.web.answers import as_domain_error, csrf_cookie, guest_cookie, lang_cookie, set_cookie
 from dorami_core.web.api_views import View, read_body
 from dorami_core.web.bodies import parse_form, structure_form
@@ -64,18 +65,14 @@ async def _handle(
     return await route.handler(asked, structure_form(fields, route.form))
 
 
-def _request(
-    incoming: Incoming, identified: Identified, deps: WebDependencies, path_params: dict[str, str]
-) -> Request:
+def _request(incoming: Incoming, identified: Identified, deps: WebDependencies, path_params: dict[str, str]) -> Request:
     # The token is made once for an exchange: form, cookie and context must agree.
     if "csrf_token" not in g:
         g.csrf_token = csrf_token_for(incoming, identified, deps)
     return to_request(incoming, identified, path_params, g.csrf_token[0])
 
 
-def _rendered(
-    page: Any, deps: WebDependencies, pages: Pages, incoming: Incoming, identified: Identified
-) -> Response:
+def _rendered(page: Any, deps: WebDependencies, pages: Pages, incoming: Incoming, identified: Identified) -> Response:
     if not isinstance(page, Page):
         raise TypeError(f"a page's handler returned {type(page).__name__}")
     asked = _request(incoming, identified, deps, {})
@@ -135,9 +132,7 @@ def _login_url(incoming: Incoming) -> str:
     return f"{LOGIN_PATH}?next={quote(incoming.path + query, safe='/')}"
 
 
-def _with_cookies(
-    response: Response, deps: WebDependencies, incoming: Incoming, identified: Identified
-) -> Response:
+def _with_cookies(response: Response, deps: WebDependencies, incoming: Incoming, identified: Identified) -> Response:
     secure = incoming.is_secure
     if identified.new_guest_token is not None:
         set_cookie(response, guest_cookie(identified.new_guest_token), secure=secure)

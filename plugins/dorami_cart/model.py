@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 import attrs
 
-from dorami_core.hooks import DoramiError, ErrorCode, Event
+from dorami_core.hooks import ErrorCode, Event, positive
 
 MAX_ADD = 99
 MAX_LINE = 999
 MAX_CLIENT_ID = 100
 
 CODES = (
-    ErrorCode(
-        "CART_ITEM_NOT_FOUND", 404, "장바구니에 없는 상품이에요.", "This item is not in your cart."
-    ),
+    ErrorCode("CART_ITEM_NOT_FOUND", 404, "장바구니에 없는 상품이에요.", "This item is not in your cart."),
     ErrorCode("CART_EMPTY", 409, "장바구니가 비어 있어요.", "Your cart is empty."),
     ErrorCode(
         "CART_EXPIRED",
@@ -27,21 +24,11 @@ CODES = (
 )
 
 
-def invalid(field: str, problem: str) -> DoramiError:
-    """VALIDATION_FAILED about one field."""
-    return DoramiError("VALIDATION_FAILED", fields=[{"field": field, "problem": problem}])
-
-
-def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
-        raise ValueError("must be above 0", attribute)
-
-
 @attrs.frozen
 class CartSettings:
     """`hold_s`: how long an item holds its stock; a product can have its own time."""
 
-    hold_s: float = attrs.field(default=600, validator=_positive)
+    hold_s: float = attrs.field(default=600, validator=positive)
 
 
 @attrs.frozen(kw_only=True)

@@ -17,9 +17,8 @@ from dorami_cart.model import (
     CartItemAdded,
     CartItemExpired,
     CartSettings,
-    invalid,
 )
-from dorami_core.hooks import DoramiError, Host, Money, Row, StreamView, Tx, UserId, UserIdentity, to_json
+from dorami_core.hooks import DoramiError, Host, Money, Row, StreamView, Tx, UserId, UserIdentity, invalid, to_json
 
 ITEM_TIMER = "cart_item"
 STREAM_TIMER = "cart_stream"

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import attrs
 
-from dorami_core.hooks import DoramiError, ErrorCode, Event
+from dorami_core.hooks import ErrorCode, Event
 
 MAX_UNITS = 1_000_000
 MAX_OPTIONS = 50
@@ -31,11 +31,6 @@ CODES = (
         "There is not enough stock left; your cart is unchanged.",
     ),
 )
-
-
-def invalid(field: str, problem: str) -> DoramiError:
-    """VALIDATION_FAILED about one field."""
-    return DoramiError("VALIDATION_FAILED", fields=[{"field": field, "problem": problem}])
 
 
 def _option(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:

@@ -21,10 +21,9 @@ from dorami_catalog.model import (
     ProductSoldOut,
     ProductUpdated,
     VariantInput,
-    invalid,
 )
 from dorami_catalog.stock import Stock
-from dorami_core.hooks import DoramiError, Money, Paged, Row, Tx, is_stream_key, new_uuid
+from dorami_core.hooks import DoramiError, Money, Paged, Row, Tx, invalid, is_stream_key, new_uuid
 
 _PLAIN = ("discount_rate", "image_url", "sort_order", "timer_enabled", "hold_seconds")
 
@@ -147,9 +146,7 @@ class Catalog(Stock):
                 raise DoramiError("CONFLICT", variantId=str(gone.id), committed=gone.held + gone.committed)
         await store.put_variants(tx, row["id"], kept, [gone.id for gone in present.values()])
 
-    def _announce_change(
-        self, tx: Tx, row: Row, values: dict[str, Any], version: int, before: int, after: int
-    ) -> None:
+    def _announce_change(self, tx: Tx, row: Row, values: dict[str, Any], version: int, before: int, after: int) -> None:
         stream_key = values.get("stream_key", row["stream_key"])
         facts: dict[str, Any] = {"product_id": row["id"], "stream_key": stream_key, "version": version}
         if stream_key != row["stream_key"]:

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from dorami_catalog import store
 from dorami_catalog.api import StockChange, StockView, Units
-from dorami_catalog.model import ProductSoldOut, ProductUpdated, invalid
-from dorami_core.hooks import DoramiError, Host, Tx
+from dorami_catalog.model import ProductSoldOut, ProductUpdated
+from dorami_core.hooks import DoramiError, Host, Tx, invalid
 
 
 def refuse_option(problem: str) -> DoramiError:

@@ -112,9 +112,7 @@ class OrdersApi(Protocol):
         """OrderViews, newest first."""
         ...
 
-    async def admin_list(
-        self, status: OrderStatus | None = None, cursor: str | None = None, limit: int = 50
-    ) -> Paged:
+    async def admin_list(self, status: OrderStatus | None = None, cursor: str | None = None, limit: int = 50) -> Paged:
         """OrderViews of all, newest first."""
         ...
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import attrs
 
-from dorami_core.hooks import DoramiError, ErrorCode, Event, Money
+from dorami_core.hooks import ErrorCode, Event, Money, invalid, positive
 from dorami_orders.api import OrderStatus, PaymentMethod, ShippingStatus
 
 MAX_NAME = 50
@@ -25,21 +25,11 @@ CODES = (
 )
 
 
-def invalid(field: str, problem: str) -> DoramiError:
-    """VALIDATION_FAILED about one field."""
-    return DoramiError("VALIDATION_FAILED", fields=[{"field": field, "problem": problem}])
-
-
-def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
-        raise ValueError("must be above 0", attribute)
-
-
 @attrs.frozen
 class OrderSettings:
     """`unpaid_s`: how long an order waits for its money. `shipping_fee` is a decimal string in the shop's currency."""
 
-    unpaid_s: float = attrs.field(default=86_400, validator=_positive)
+    unpaid_s: float = attrs.field(default=86_400, validator=positive)
     shipping_fee: str = "5.00"
     shop_name: str = "도라미"
     bank_account: str = "국민은행 000000-00-000000 (예금주 도라미)"

@@ -7,7 +7,7 @@ from typing import Any
 from dorami_cart.api import CartApi, CartItemView, mask_name
 from dorami_catalog.api import CatalogApi, Units
 
-from dorami_core.hooks import DoramiError, Host, Money, Tx, UserId, UserIdentity
+from dorami_core.hooks import DoramiError, Host, Money, Tx, UserId, UserIdentity, invalid
 from dorami_orders import store
 from dorami_orders.api import OrderView, PlaceOrder
 from dorami_orders.model import (
@@ -18,7 +18,6 @@ from dorami_orders.model import (
     OrderSettings,
     check_address,
     fee_of,
-    invalid,
 )
 from dorami_orders.paying import mark_paid
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from dorami_catalog.api import CatalogApi, Units
 
-from dorami_core.hooks import DoramiError, Host, Paged, Queries, Tx, UserId, UserIdentity
+from dorami_core.hooks import DoramiError, Host, Paged, Queries, Tx, UserId, UserIdentity, invalid
 from dorami_orders import store
 from dorami_orders.api import OrderStatus, OrderView, PayAccount, PaymentMethod, PlaceOrder, ShippingStatus, ShopInfo
 from dorami_orders.model import (
@@ -22,7 +22,6 @@ from dorami_orders.model import (
     OrderSettings,
     OrderShipped,
     fee_of,
-    invalid,
 )
 from dorami_orders.paying import mark_paid
 from dorami_orders.placing import UNPAID_TIMER, Placing
@@ -62,9 +61,7 @@ class Orders:
     async def list_for(self, user_id: UserId, cursor: str | None = None, limit: int = 20) -> Paged:
         return await self._page(user_id, None, cursor, limit)
 
-    async def admin_list(
-        self, status: OrderStatus | None = None, cursor: str | None = None, limit: int = 50
-    ) -> Paged:
+    async def admin_list(self, status: OrderStatus | None = None, cursor: str | None = None, limit: int = 50) -> Paged:
         return await self._page(None, status, cursor, limit)
 
     async def cancel(self, user: UserIdentity, order_id: str) -> OrderView:
@@ -79,9 +76,7 @@ class Orders:
                 await store.add_refund_task(tx, order_id, "CANCELLED_AFTER_PAYMENT")
             ended = await self._end(tx, order, change)
             await self._host.deadlines.clear(tx, UNPAID_TIMER, order_id)
-            tx.emit(
-                OrderCancelled(order_id=order_id, user_id=order.user_id, total=order.total, was_paid=change.refund)
-            )
+            tx.emit(OrderCancelled(order_id=order_id, user_id=order.user_id, total=order.total, was_paid=change.refund))
         return ended
 
     async def confirm_payment(self, order_id: str) -> OrderView:

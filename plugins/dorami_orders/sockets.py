@@ -21,6 +21,4 @@ class OrderSockets:
                 by_stream.setdefault(item.stream_key, []).append(units)
         for stream_key, items in by_stream.items():
             data = {"streamKey": stream_key, "maskedName": event.masked_name, "items": items}
-            self._host.rooms.emit(
-                "/", stream_key, "order:purchase:notification", data, delivery=Delivery.DROPPABLE
-            )
+            self._host.rooms.emit("/", stream_key, "order:purchase:notification", data, delivery=Delivery.DROPPABLE)

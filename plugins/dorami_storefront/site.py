@@ -67,6 +67,11 @@ class Site:
         name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{parts.scheme}://{name}:{self.host.edge_port}"
 
+    def problem_asked(self, request: Request) -> str | None:
+        """The message named by `?problem=`, where it is one of those; a page that was redirected to shows it."""
+        key = request.args.get("problem", "")
+        return key if key.startswith("problem_") and self.texts.knows(key) else None
+
     def problem_key(self, error: DoramiError) -> str:
         """The message that tells a shopper of this error on the page where it happened; others become error pages."""
         key = f"problem_{error.code.lower()}"

@@ -63,7 +63,6 @@ class AdminPages:
         status = _status(request.args.get("status", ""))
         orders = await site.orders.admin_list(status, request.args.get("cursor") or None)
         following = {"status": status or "", "cursor": orders.next_cursor or ""}
-        problem = request.args.get("problem", "")
         return site.page(
             request,
             "admin_orders.html",
@@ -71,7 +70,7 @@ class AdminPages:
             statuses=STATUSES,
             status=status,
             next_page=f"/admin/orders?{urlencode(following)}" if orders.next_cursor else None,
-            problem=problem if problem.startswith("problem_") and site.texts.knows(problem) else None,
+            problem=site.problem_asked(request),
             confirmed=request.args.get("confirmed", "")[:40],
         )
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import attrs
 from dorami_cart.api import AddToCart
 
-from dorami_core.hooks import Access, DoramiError, Page, Redirect, Request, Router
+from dorami_core.hooks import Access, DoramiError, Page, Redirect, Request, Router, invalid
 from dorami_storefront.site import Site, sign_in
 
 MAX_QUANTITY = 99
@@ -47,12 +47,11 @@ class CartPages:
         self._site = site
 
     async def show(self, request: Request) -> Page:
-        problem = request.args.get("problem", "")
         return self._site.page(
             request,
             "cart.html",
             cart=await self._site.cart.view(request.user.id),
-            problem=problem if problem.startswith("problem_") and self._site.texts.knows(problem) else None,
+            problem=self._site.problem_asked(request),
             added=request.args.get("added") == "1",
             max_quantity=MAX_QUANTITY,
         )
@@ -104,5 +103,5 @@ def _uuid(text: str) -> UUID:
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 3):
-        raise DoramiError("VALIDATION_FAILED", fields=[{"field": "quantity", "problem": "expected a number"}])
+        raise invalid("quantity", "expected a number")
     return int(text)

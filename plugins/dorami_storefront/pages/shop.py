@@ -83,7 +83,6 @@ class ShopPages:
         site = self._site
         product = await site.catalog.get(request.uuid("id", "PRODUCT_NOT_FOUND"))
         stream = await site.host.streams.find(product.stream_key) if product.stream_key else None
-        problem = request.args.get("problem", "")
         return site.page(
             request,
             "product.html",
@@ -91,7 +90,7 @@ class ShopPages:
             stream=stream if stream and stream.status in ("LIVE", "INTERRUPTED") else None,
             colors=[(name, _left(product.variants, color=name)) for name in product.color_options],
             sizes=[(name, _left(product.variants, size=name)) for name in product.size_options],
-            problem=problem if problem.startswith("problem_") and site.texts.knows(problem) else None,
+            problem=site.problem_asked(request),
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dorami_core.base.environment import read_environment
 from dorami_core.base.errors import DoramiError, ErrorCatalogue, ErrorCode
 from dorami_core.base.ids import is_stream_key, new_stream_key
 from dorami_core.base.logging import redact
@@ -17,6 +18,7 @@ from dorami_core.base.money import Money
 from dorami_core.base.principal import Access, Principal, UserIdentity
 from dorami_core.base.settings import CORE_SECTIONS, ChatSettings, SettingsError, WebSettings, load_settings
 from dorami_core.base.structure import from_json, to_json
+from dorami_core.base.supervision import Backoff
 
 USER = UserIdentity(id=UUID(int=1), role="USER", display_name="minji")  # type: ignore[arg-type]
 
@@ -157,6 +159,9 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("", {"DORAMI_CHAT__RATE_COUNT": "many"}, "DORAMI_CHAT__RATE_COUNT"),
         ("", {"DORAMI_CHAT__RATE_COUNT": "-1"}, "DORAMI_CHAT__RATE_COUNT"),
         ("", {"DORAMI_WEB__HOSTS": "[1]"}, "web.hosts"),
+        ("[web]\ntrusted_proxies = ['proxy']\n", {}, "web.trusted_proxies: must be addresses or networks"),
+        ("[limits]\nexempt_addresses = ['10.0.0.0/64']\n", {}, "limits.exempt_addresses"),
+        ("[shop]\ntimezone = 'Seoul'\n", {}, "shop.timezone: must be a time zone"),
     ],
 )
 def test_a_wrong_setting_is_named(content: str, environ: dict[str, str], named: str, tmp_path: Path) -> None:
@@ -167,5 +172,21 @@ def test_a_wrong_setting_is_named(content: str, environ: dict[str, str], named: 
     assert named in str(refused.value)
 
 
+def test_origins_are_kept_as_browsers_write_them() -> None:
+    environ = {"CORS_ORIGINS": "https://Partner.example/, http://localhost:3000"}
+    environment = read_environment(environ, lambda _, make: make())
+    assert environment.cors_origins == ("https://partner.example", "http://localhost:3000")
+
+
 def test_secrets_do_not_reach_the_logs() -> None:
     assert redact("rtmp://h/live/abc?secret=s3cr3t&x=1") == "rtmp://h/live/abc?secret=***&x=1"
+    assert redact("redis://:s3cr3t@h:6379/0 and seller@h") == "redis://:***@h:6379/0 and seller@h"
+
+
+def test_pauses_double_and_begin_anew_after_a_good_run() -> None:
+    backoff = Backoff(0.5, 3, steady_s=60)
+    assert [backoff.pause_s() for _ in range(5)] == [0.5, 1, 2, 3, 3]
+    assert [backoff.pause_s(60), backoff.pause_s(61), backoff.pause_s()] == [3, 0.5, 1]
+    backoff.reset()
+    assert backoff.pause_s() == 0.5
+    assert max(backoff.pause_s() for _ in range(2000)) == 3

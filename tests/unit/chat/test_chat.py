@@ -89,6 +89,7 @@ async def test_a_message_reaches_the_room_and_its_sender_as_it_was_written(chat:
         "liveId": LIVE,
         "userId": str(speaker.principal.user.id),
         "displayName": "dorami",
+        "role": "USER",
         "message": text,
         "timestamp": "2026-01-02T03:04:05.000Z",
         "seq": 1,
@@ -96,6 +97,14 @@ async def test_a_message_reaches_the_room_and_its_sender_as_it_was_written(chat:
     }
     late = await chat.join()
     assert late.heard == [("chat:history", [message])]
+
+
+async def test_everybody_can_tell_the_sellers_lines(chat: ChatRoom) -> None:
+    seller, listener = await chat.join(user_principal(role="ADMIN")), await chat.join(guest_principal())
+    await chat.say(seller, "어서 오세요")
+    assert listener.heard[1][1]["role"] == "ADMIN"
+    late = await chat.join()
+    assert [message["role"] for message in late.heard[0][1]] == ["ADMIN"]
 
 
 async def test_history_is_the_last_fifty_oldest_first_and_a_day_long(chat: ChatRoom) -> None:

@@ -237,6 +237,7 @@ async def running_edge(
     hosts: tuple[str, ...] = (),
     cors_origins: tuple[str, ...] = (),
     web_port: int = 8000,
+    trusted_proxies: tuple[str, ...] = (),
     flv_queue_max_bytes: int = 8_000_000,
     **settings: Any,
 ) -> AsyncIterator[Edge]:
@@ -253,6 +254,7 @@ async def running_edge(
                 hosts=hosts,
                 cors_origins=cors_origins,
                 web_port=lambda: web_port,
+                trusted_proxies=trusted_proxies,
                 authenticator=TokenBook(),
                 sockets=registry,
                 rooms=rooms,

@@ -170,9 +170,7 @@ async def test_an_idle_room_sends_at_once(hall: Hall, mock_clock: trio.testing.M
             assert viewer.heard() == [number]
 
 
-async def test_a_busy_room_gathers_and_no_longer_than_allowed(
-    hall: Hall, mock_clock: trio.testing.MockClock
-) -> None:
+async def test_a_busy_room_gathers_and_no_longer_than_allowed(hall: Hall, mock_clock: trio.testing.MockClock) -> None:
     async with trio.open_nursery() as nursery:
         viewer = hall.open(nursery).viewer("live")
         room = viewer.member.joined["live"]

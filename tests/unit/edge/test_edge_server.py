@@ -177,9 +177,7 @@ async def test_only_our_host_names(folder: Path, host: str, status: int) -> None
     ],
 )
 async def test_origins(folder: Path, origin: str, host: str, allowed: bool) -> None:
-    async with running_edge(
-        folder, hosts=("shop.example",), cors_origins=("https://Partner.example",)
-    ) as edge:
+    async with running_edge(folder, hosts=("shop.example",), cors_origins=("https://Partner.example",)) as edge:
         reply = await ask(edge, "/hls/demo-stream.m3u8", Origin=origin, Host=host)
         assert reply.status == 200
         assert reply.headers.get("access-control-allow-origin") == (origin if allowed else None)
@@ -202,9 +200,7 @@ async def test_origins(folder: Path, origin: str, host: str, allowed: bool) -> N
         ("/socket.io/?EIO=3&transport=websocket", UPGRADE, 5),
     ],
 )
-async def test_handshakes_that_are_refused(
-    folder: Path, path: str, headers: dict[str, str], code: int
-) -> None:
+async def test_handshakes_that_are_refused(folder: Path, path: str, headers: dict[str, str], code: int) -> None:
     async with running_edge(folder) as edge:
         reply = await ask(edge, path, Origin="http://127.0.0.1:8000", **headers)
         assert (reply.status, reply.json["code"]) == (400, code)
@@ -338,6 +334,16 @@ async def test_without_file_descriptors_it_goes_on(folder: Path, monkeypatch: py
                     pass
             assert (await ask(edge, "/healthz")).status == 200
     assert edge.counters.shed == 2
+
+
+async def test_a_lost_race_for_the_spare_descriptor_is_survived(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listen, open_spare, tries = server.listen, server._open_spare, [True, False, True]
+    monkeypatch.setattr(server, "listen", lambda host, port: FullListener(listen(host, port)))
+    monkeypatch.setattr(server, "_open_spare", lambda: open_spare() if tries.pop(0) else None)
+    async with running_edge(folder) as edge:
+        with trio.fail_after(5):
+            assert (await ask(edge, "/healthz")).status == 200
+    assert (edge.counters.shed, tries) == (1, [])
 
 
 async def test_the_end_says_goodbye_within_a_second(folder: Path) -> None:

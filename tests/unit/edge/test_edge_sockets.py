@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +144,14 @@ async def test_who_connects(tmp_path: Path) -> None:
         assert client.session["guestToken"] == "signed:1"
 
 
+async def test_the_address_is_the_clients_behind_a_trusted_proxy(tmp_path: Path) -> None:
+    forwarded = "198.51.100.7, 203.0.113.9, 127.0.0.2"
+    for trusted, address in (((), "127.0.0.1"), (("127.0.0.0/8",), "203.0.113.9")):
+        async with running_edge(tmp_path, Studio().registry, trusted_proxies=trusted) as edge:
+            client = await edge.viewer(X_Forwarded_For=forwarded)
+            assert (await client.call("who"))["data"]["address"] == address
+
+
 async def test_connections_that_are_refused(tmp_path: Path) -> None:
     async with running_edge(tmp_path, Studio().registry) as edge:
         client = await edge.websocket("EIO=4&transport=websocket&lang=en")
@@ -152,13 +159,11 @@ async def test_connections_that_are_refused(tmp_path: Path) -> None:
         await client.send("40/nowhere,")
         assert await client.text() == '44/nowhere,{"message":"Invalid namespace"}'
         await client.send('40{"token":"stolen"}')
-        assert await client.text() == (
-            '44{"message":"Please sign in first.","data":{"errorCode":"UNAUTHORIZED"}}'
-        )
+        assert await client.text() == ('44{"message":"Please sign in first.","data":{"errorCode":"UNAUTHORIZED"}}')
         await client.join("/", {"token": "user:mina"})
 
 
-async def test_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_answers(tmp_path: Path) -> None:
     async with running_edge(tmp_path, Studio().registry) as edge:
         client = await edge.viewer(auth={"token": "user:mina"}, query="EIO=4&transport=websocket&lang=en")
         assert await client.call("say", {"text": "ab", "repeatCount": 2}) == {"ok": True, "data": {"said": "abab"}}
@@ -181,13 +186,12 @@ async def test_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
         await client.send("427[5]")
         assert '"unknown event"' in await client.text()
         assert (await client.call("admin"))["errorCode"] == "FORBIDDEN"
-        with caplog.at_level(logging.CRITICAL):
-            for event in ("break", "odd"):
-                assert await client.call(event) == {
-                    "ok": False,
-                    "errorCode": "INTERNAL_ERROR",
-                    "message": "Something went wrong. Please try again shortly.",
-                }
+        for event in ("break", "odd"):
+            assert await client.call(event) == {
+                "ok": False,
+                "errorCode": "INTERNAL_ERROR",
+                "message": "Something went wrong. Please try again shortly.",
+            }
         statistics = edge.counters.statistics()
         assert (statistics.unknown_events, statistics.failed_events) == (2, 2)
         guest = await edge.viewer()
@@ -451,7 +455,6 @@ def test_registration_is_checked() -> None:
     for namespace, event in (("/", "who"), ("/", "disconnect"), ("chat", "x"), ("/a,b", "x")):
         with pytest.raises(ValueError, match=r"handler already|reserved|namespace"):
             registry.on(namespace, event, handler, payload=Nothing)
-    assert registry.describe()["/chat"] == ["join", "who"]
 
 
 async def test_statistics_are_whole(tmp_path: Path) -> None:

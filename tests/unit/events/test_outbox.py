@@ -171,6 +171,24 @@ async def test_one_deliverer_at_a_time_and_the_other_takes_over(database_url: st
     assert {what[2] for what in heard_too} == {2}
 
 
+async def test_a_new_subscriber_hears_nothing_of_the_past(database_url: str) -> None:
+    async with opened(database_url) as (db, outbox, heard, _):
+        await pack(db, ("red", 1))
+        await drain(outbox)
+        # `gone` was taken out long ago; its place must not pull newcomers back to it.
+        await db.execute("INSERT INTO core.outbox_cursors (subscriber, position) VALUES ('gone', 0)")
+        heard.clear()
+
+        async def deliver(subscriber: str, hook: str, /, **facts: Any) -> None:
+            heard.append((subscriber, facts["event"].bag, facts["event"].number))
+
+        later = Outbox(db, db, EventCodec([BagPacked]), lambda hook: ["a", "b", "new"], deliver)
+        await later._welcome()
+        await pack(db, ("red", 2))
+        await drain(later)
+    assert sorted(heard) == [("a", "red", 2), ("b", "red", 2), ("new", "red", 2)]
+
+
 async def test_meta_tells_where_an_event_stands(database_url: str) -> None:
     codec = EventCodec([BagPacked])
     metas: list[EventMeta] = []
@@ -193,3 +211,17 @@ async def test_an_event_that_nobody_registered_is_refused(database_url: str) -> 
         with pytest.raises(ValueError, match="BagPacked"):
             async with db.transaction() as tx:
                 tx.emit(BagPacked(bag="red", number=1))
+
+
+async def test_what_everybody_has_taken_goes_after_a_week(database_url: str) -> None:
+    async with opened(database_url) as (db, outbox, _, refused):
+        refused.add("red")
+        await pack(db, ("red", 1), ("blue", 1))
+        await drain(outbox)
+        await pack(db, ("green", 1))
+        await outbox.purge()
+        assert await db.fetchval("SELECT count(*) FROM core.outbox") == 3, "too young"
+        await move_database_clock(db, 8 * 86400)
+        await outbox.purge()
+        left = await db.fetch("SELECT aggregate FROM core.outbox ORDER BY id")
+        assert [row["aggregate"] for row in left] == ["bag:red", "bag:green"], "parked, and not yet delivered"

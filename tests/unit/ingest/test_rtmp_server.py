@@ -17,7 +17,7 @@ from dorami_core.ingest.client import PublishFailed, open_publisher
 from dorami_core.ingest.commands import Command
 from dorami_core.ingest.limits import AddressBook, RtmpLimits
 from dorami_core.ingest.messages import Message
-from dorami_core.ingest.server import RtmpServer, serve_rtmp
+from dorami_core.ingest.server import RtmpServer
 from dorami_core.media.packets import MediaKind, MediaPacket
 
 pytestmark = pytest.mark.plain_trio
@@ -281,7 +281,7 @@ def test_addresses_are_bounded_but_exempt_ones() -> None:
 async def test_cancelling_ends_publications_as_lost() -> None:
     gate = FakeGate()
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(serve_rtmp, HOST, 0, gate, RtmpSettings())
+        port = await nursery.start(RtmpServer(gate, RtmpSettings()).serve, HOST, 0)
         publisher = await open_publisher(nursery, HOST, port, "key", SECRET)
         await publisher.send(video())
         await gate.last.wait_packets(1)

@@ -27,11 +27,6 @@ async def test_each_test_finds_it_empty(redis_store: RedisStore) -> None:
     assert await redis_store.execute("DBSIZE") == 0
 
 
-async def test_several_commands_in_one_trip(redis_store: RedisStore) -> None:
-    commands: list[tuple[str | int, ...]] = [("RPUSH", "list", "a", "b"), ("LRANGE", "list", 0, -1)]
-    assert await redis_store.execute_all(commands) == [2, [b"a", b"b"]]
-
-
 async def test_an_error_of_a_command_passes(redis_store: RedisStore) -> None:
     await redis_store.execute("SET", "text", "x")
     with pytest.raises(redis.exceptions.ResponseError):

@@ -46,9 +46,7 @@ class Hall:
         self.rooms = RecordedRooms()
         self.viewers = LocalViewers(self.rooms, studio.clock)
         self.sockets = RecordedSockets()
-        stream_sockets.register(
-            self.sockets, studio.service, self.viewers, self.rooms, studio.hooks, studio.clock
-        )
+        stream_sockets.register(self.sockets, studio.service, self.viewers, self.rooms, studio.hooks, studio.clock)
         presence_sockets.register(self.sockets, studio.service, self.viewers)
 
     def conn(self, principal: Principal, namespace: str = "/") -> RecordedConnection:
@@ -161,20 +159,14 @@ async def test_the_announcer_tells_each_change(hall: Hall) -> None:
     )
 
     def status(value: str, since: str = "2026-01-02T03:04:05.000Z", **more: str) -> Said:
-        return Said(
-            "/streaming", key, "stream:status", {"streamKey": key, "status": value, "since": since, **more}
-        )
+        return Said("/streaming", key, "stream:status", {"streamKey": key, "status": value, "since": since, **more})
 
     await announcer.on_stream_created(StreamCreated(**about, scheduled_at=AT), meta)
     await announcer.on_stream_changed(StreamChanged(**about, scheduled_at=AT), meta)
     await announcer.on_stream_started(StreamStarted(**about, started_at=AT), meta)
-    await announcer.on_stream_interrupted(
-        StreamInterrupted(**about, grace_ends_at=AT + timedelta(seconds=30)), meta
-    )
+    await announcer.on_stream_interrupted(StreamInterrupted(**about, grace_ends_at=AT + timedelta(seconds=30)), meta)
     await announcer.on_stream_resumed(StreamResumed(**about), meta)
-    await announcer.on_stream_ended(
-        StreamEnded(**about, reason="publisher_lost", ended_at=AT, peak_viewers=3), meta
-    )
+    await announcer.on_stream_ended(StreamEnded(**about, reason="publisher_lost", ended_at=AT, peak_viewers=3), meta)
     assert hall.rooms.said == [
         upcoming,
         upcoming,

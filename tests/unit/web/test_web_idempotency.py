@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
+import pytest
 import trio
 from web_site import Site
 
 from dorami_core.store.postgres import PostgresDatabase
 from dorami_core.testing.clock import move_database_clock
+from dorami_core.web import idempotency
+from dorami_core.web.idempotency import IdempotencyStore
 
 THING = {"title": "a", "unitCount": 1}
 KEY = {"Idempotency-Key": "k-1"}
@@ -88,6 +93,22 @@ async def test_a_client_that_goes_away_finds_its_answer(site: Site, database: Po
                 await trio.lowlevel.checkpoint()
         answer = await client.post("/api/slow", headers=KEY)
     assert (answer.status_code, answer.json()["data"]) == (200, {"call": 1})
+
+
+async def test_what_took_all_its_time_is_kept_nevertheless(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_s, remember = 0.3, IdempotencyStore.remember
+
+    async def remember_late(*arguments: Any) -> None:
+        await trio.sleep(limit_s)  # beyond the handler's limit
+        await remember(*arguments)
+
+    monkeypatch.setattr(idempotency, "HANDLER_LIMIT_S", limit_s)
+    monkeypatch.setattr(IdempotencyStore, "remember", remember_late)
+    async with site.signed_in() as client:
+        first = await client.post("/api/things", json=THING, headers=KEY)
+        again = await client.post("/api/things", json=THING, headers=KEY)
+    assert (first.status_code, again.content) == (201, first.content)
+    assert site.things.calls == 1
 
 
 async def test_it_is_forgotten_after_a_day_and_a_dead_claim_after_a_minute(

@@ -7,7 +7,7 @@ import trio
 from quart_trio import QuartTrio
 from web_site import Site
 
-from dorami_core.web.peers import Proxies, host_name, is_loopback, is_served
+from dorami_core.base.peers import Proxies, host_name, is_loopback, is_served
 from dorami_core.web.serve import GRACE_S, serve_web
 
 
@@ -69,6 +69,7 @@ def test_proxies() -> None:
     assert (proxies.client("10.0.0.1", "http", headers).scheme) == "https"
     assert (proxies.client("203.0.113.1", "http", headers).peer) == "203.0.113.1"
     assert (proxies.client("10.0.0.1", "http", {"x-forwarded-for": "nonsense"}).peer) == "10.0.0.1"
+    assert proxies.trusts("::ffff:10.9.9.9")
     with pytest.raises(ValueError, match="nonsense"):
         Proxies(["nonsense"])
 

@@ -146,5 +146,3 @@ class Site:
 
 
 OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
-
-

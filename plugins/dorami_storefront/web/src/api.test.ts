@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { Api, ApiError, type Fetch } from "./api";
 
 interface Call {
@@ -25,6 +25,23 @@ const ok = (data: unknown): [number, unknown] => [200, { data, success: true }];
 const refused = (status: number, errorCode: string): [number, unknown] => [status, { statusCode: status, errorCode, message: errorCode, details: { a: 1 } }];
 
 describe("the API client", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  it("renews the tokens in one tab at a time", async () => {
+    const locked: string[] = [];
+    const request = async (name: string, work: () => Promise<boolean>) => {
+      locked.push(`${name}+`);
+      const done = await work();
+      locked.push(`${name}-`);
+      return done;
+    };
+    vi.stubGlobal("navigator", { locks: { request } });
+    const { api, calls } = server({ "/api/auth/refresh": [ok({})], "/api/csrf": [ok({ csrfToken: "two" })] });
+    expect(await api.refresh()).toBe(true);
+    expect(locked).toEqual(["dorami-refresh+", "dorami-refresh-"]);
+    expect(calls.map((call) => call.path)).toEqual(["/api/auth/refresh", "/api/csrf"]);
+  });
+
   it("takes the envelope off and sends the token with what changes something", async () => {
     const { api, calls } = server({ "/api/cart": [ok({ items: [] })] });
     expect(await api.get("/api/cart")).toEqual({ items: [] });

@@ -21,6 +21,12 @@ export interface ApiOptions {
   fetch?: Fetch;
 }
 
+/** One tab after another: a refresh token that comes twice ends the session. Plain http on another machine has no locks. */
+function alone(work: () => Promise<boolean>): Promise<boolean> {
+  const locks = typeof navigator === "undefined" ? undefined : (navigator.locks as LockManager | undefined);
+  return locks ? locks.request("dorami-refresh", work) : work();
+}
+
 export class Api {
   #csrf: string;
   #refreshing: Promise<boolean> | null = null;
@@ -40,7 +46,7 @@ export class Api {
 
   /** One refresh however many calls ask for it; false where the person has to sign in again. */
   refresh(): Promise<boolean> {
-    this.#refreshing ??= this.#renewTokens()
+    this.#refreshing ??= alone(() => this.#renewTokens())
       .catch(() => false)
       .finally(() => {
         this.#refreshing = null;

@@ -35,7 +35,7 @@ export function icon(name: string, sprite: string, extra = ""): SVGSVGElement {
   return svg;
 }
 
-/** The same gradient for the same thing, where it has no picture; `view.py` counts alike. */
+/** The same gradient for the same thing, where it has no picture; `display.py` counts alike. */
 export function gradient(id: string): string {
   let sum = 0;
   for (const char of id) sum += char.codePointAt(0) ?? 0;

@@ -20,6 +20,8 @@ export class ChatView {
   readonly #draftKey: string;
   #following = true;
   #lastNote = 0;
+  /** What was sent and not answered: tried again it keeps its id, so that nobody reads it twice. */
+  #unanswered: { readonly message: string; readonly clientId: string } | null = null;
 
   constructor(
     private readonly live: HTMLElement,
@@ -71,11 +73,14 @@ export class ChatView {
     const message = this.#input.value;
     if (!message.trim()) return;
     if (data.user === null) return sayError(new ApiError(401, "UNAUTHORIZED", ""));
-    const clientId = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+    if (this.#unanswered?.message !== message) {
+      this.#unanswered = { message, clientId: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
+    }
     const button = find<HTMLButtonElement>(".send", this.#form);
     button.disabled = true;
     try {
-      await this.send(message, clientId);
+      await this.send(message, this.#unanswered.clientId);
+      this.#unanswered = null;
       // Only what was taken is cleared; what was typed meanwhile stays.
       if (this.#input.value === message) this.#input.value = "";
       sessionStorage.setItem(this.#draftKey, this.#input.value);

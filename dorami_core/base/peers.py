@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
@@ -68,17 +68,27 @@ class Client:
     scheme: str
 
 
-class Proxies:
-    """Proxies whose forwarded headers count: addresses or networks. ValueError where one is neither."""
+class Networks:
+    """Addresses and networks of the settings. ValueError where an entry is neither."""
 
-    def __init__(self, trusted: Sequence[str] = ()) -> None:
-        self._networks: list[_Network] = [ipaddress.ip_network(text) for text in trusted]
+    def __init__(self, entries: Iterable[str] = ()) -> None:
+        self._networks: list[_Network] = [ipaddress.ip_network(entry, strict=False) for entry in entries]
 
-    def trusts(self, peer: str) -> bool:
+    def __contains__(self, peer: str) -> bool:
         found = address(peer)
         return found is not None and any(
             found.version == network.version and found in network for network in self._networks
         )
+
+
+class Proxies:
+    """Proxies whose forwarded headers count: addresses or networks. ValueError where one is neither."""
+
+    def __init__(self, trusted: Iterable[str] = ()) -> None:
+        self._trusted = Networks(trusted)
+
+    def trusts(self, peer: str) -> bool:
+        return peer in self._trusted
 
     def client(self, peer: str, scheme: str, headers: Mapping[str, str]) -> Client:
         """Walks X-Forwarded-For from its end, past every trusted proxy, to the first that is not."""
