@@ -55,6 +55,9 @@ WHERE o.id = placed.id
 """
 
 
+PARKED_IS_DUE = "SELECT EXISTS (SELECT FROM core.outbox_parked WHERE retry_at <= core.now())"
+
+
 class Deliver(Protocol):
     """Hands one event to one subscriber; raising means that it was not taken."""
 
@@ -180,7 +183,9 @@ class Outbox:
 
     async def deliver_once(self) -> bool:
         """One round over all subscribers. True where something was delivered or tried."""
-        await self._db.execute(PLACE, BATCH)
+        is_new = await self._db.execute(PLACE, BATCH) != "UPDATE 0"
+        if self._is_caught_up and not is_new and not await self._db.fetchval(PARKED_IS_DUE):
+            return False
         worked = False
         for subscriber in self._all:
             worked |= await self._retry_parked(subscriber)
