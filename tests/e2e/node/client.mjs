@@ -1,8 +1,10 @@
 // The official client, unmodified, against the edge. Prints one JSON line per step; exits 0 when all is done.
 import { io } from "socket.io-client";
 
-const url = process.argv[2];
-const options = { transports: ["websocket"], reconnection: false, forceNew: false };
+// Arguments: URL, transports ("default" or names joined by commas).
+const [url, transports] = process.argv.slice(2);
+const options = { reconnection: false, forceNew: false };
+if (transports !== "default") options.transports = transports.split(",");
 const say = (step, facts) => console.log(JSON.stringify({ step, ...facts }));
 const once = (socket, event) => new Promise((resolve) => socket.once(event, resolve));
 
@@ -12,6 +14,7 @@ const guest = io(`${url}/streaming`, { ...options, forceNew: true });
 const nowhere = io(`${url}/nowhere`, { ...options, forceNew: true });
 const stolen = io(url, { ...options, forceNew: true, auth: { token: "stolen" } });
 
+const isUpgraded = transports === "default" ? once(root.io.engine, "upgrade") : null;
 const [, , , lost, refused] = await Promise.all([
   once(root, "connect"),
   once(chat, "connect"),
@@ -19,6 +22,7 @@ const [, , , lost, refused] = await Promise.all([
   once(nowhere, "connect_error"),
   once(stolen, "connect_error"),
 ]);
+if (isUpgraded) await isUpgraded;
 nowhere.disconnect();
 stolen.disconnect();
 say("connected", {

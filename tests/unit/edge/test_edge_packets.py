@@ -137,11 +137,11 @@ def test_noise_is_a_packet_or_an_error(noise: str) -> None:
 
 
 def test_the_open_packet() -> None:
-    text = engineio.open_packet("abc", ping_interval_s=0.3, ping_timeout_s=20, max_payload=1_000_000)
+    text = engineio.open_packet("abc", ["websocket"], ping_interval_s=0.3, ping_timeout_s=20, max_payload=1_000_000)
     assert text[0] == "0"
     assert json.loads(text[1:]) == {
         "sid": "abc",
-        "upgrades": [],
+        "upgrades": ["websocket"],
         "pingInterval": 300,
         "pingTimeout": 20000,
         "maxPayload": 1000000,
@@ -173,6 +173,17 @@ def test_the_heartbeat_waits_for_its_pong() -> None:
     assert heartbeat.look_at(130) == 155
     assert heartbeat.tick(155) == "ping"
     assert heartbeat.tick(175) == "lost"
+
+
+def test_a_ping_that_is_sent_a_little_late_moves_no_end() -> None:
+    heartbeat = Heartbeat(0, 25, 20)
+    assert heartbeat.tick(25.5) == "ping"
+    assert heartbeat.tick(44.9) is None
+    assert heartbeat.tick(45) == "lost"
+    stalled = Heartbeat(0, 25, 20)
+    assert stalled.tick(100) == "ping"
+    assert stalled.tick(118.9) is None
+    assert stalled.tick(119) == "lost"
 
 
 def test_a_pong_nobody_asked_for_moves_nothing() -> None:

@@ -1,0 +1,51 @@
+"""Sessions that are found by their id: those on long polling, one table per process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dorami_core.edge.session import Session
+
+MAX_SESSIONS = 20_000
+
+
+class SessionTable:
+    """At most `limit`. When it is full the oldest session that joined no namespace gives way, so that handshakes that
+    lead nowhere do not lock others out."""
+
+    def __init__(self, limit: int = MAX_SESSIONS) -> None:
+        self._limit = limit
+        self._sessions: dict[str, Session] = {}
+        self._fresh: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def add(self, sid: str, session: Session) -> bool:
+        """False where all places are taken by sessions in use."""
+        if len(self._sessions) >= self._limit and not self._give_way():
+            return False
+        self._sessions[sid] = self._fresh[sid] = session
+        return True
+
+    def find(self, sid: str) -> Session | None:
+        return self._sessions.get(sid)
+
+    def remove(self, sid: str) -> None:
+        """The session ended, or has a WebSocket by now."""
+        self._sessions.pop(sid, None)
+        self._fresh.pop(sid, None)
+
+    def end_all(self, reason: str) -> None:
+        for session in list(self._sessions.values()):
+            session.end(reason)
+
+    def _give_way(self) -> bool:
+        while self._fresh:
+            sid = next(iter(self._fresh))
+            session = self._fresh.pop(sid)
+            if not session.has_joined:
+                session.end("crowded_out")
+                return True
+        return False
