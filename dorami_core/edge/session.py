@@ -14,11 +14,12 @@ from dorami_core.base.errors import DoramiError, Lang
 from dorami_core.base.principal import Principal
 from dorami_core.edge import engineio
 from dorami_core.edge.client_socket import ClientSocket
+from dorami_core.edge.msgpack_packets import MsgpackDecoder
 from dorami_core.edge.outbox import Outbox
 from dorami_core.edge.polling import Polling
 from dorami_core.edge.services import EdgeServices
 from dorami_core.edge.socketio import Decoder, Packet, PacketError, PacketType
-from dorami_core.edge.wire import SOCKET_IO_TEXT, Chunk, WireFormat, text_frame
+from dorami_core.edge.wire import SOCKET_IO_MSGPACK, SOCKET_IO_TEXT, Chunk, WireFormat, text_frame
 
 _PING_FRAME = Chunk(text_frame(engineio.PING))
 
@@ -73,7 +74,7 @@ class Session:
         self.outbox = Outbox(sock, services.workers, settings.queue_max_bytes, services.counters, self._outbox_changed)
         now = trio.current_time()
         self._handshake = handshake
-        self._decoder = Decoder(settings.max_payload_bytes)
+        self._decoder: Decoder | MsgpackDecoder | None = None
         self._heartbeat = engineio.Heartbeat(now, settings.ping_interval_s, settings.ping_timeout_s)
         self._connect_by: float | None = now + settings.connect_timeout_s
         self._sockets: dict[str, ClientSocket] = {}
@@ -164,9 +165,18 @@ class Session:
         self.outbox.attach(sock)
 
     async def _message(self, data: str | bytes) -> None:
+        if self._decoder is None:
+            self._decoder = self._choose_parser(data)
         packet = self._decoder.feed(data)
         if packet is not None:
             await self._packet(packet)
+
+    def _choose_parser(self, first: str | bytes) -> Decoder | MsgpackDecoder:
+        """The first packet is a CONNECT: text in the default parser, binary in the one of msgpack."""
+        if isinstance(first, bytes):
+            self.wire = SOCKET_IO_MSGPACK
+            return MsgpackDecoder()
+        return Decoder(self.services.settings.max_payload_bytes)
 
     async def _packet(self, packet: Packet) -> None:
         if packet.type is PacketType.CONNECT:

@@ -13,7 +13,8 @@ import msgspec
 
 MAX_ATTACHMENTS = 10
 _MAX_ID_DIGITS = 15  # stays an exact integer in JavaScript
-_MAX_NAMESPACE = 64
+MAX_ID = 10**_MAX_ID_DIGITS - 1
+MAX_NAMESPACE = 64
 RESERVED_EVENTS = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
@@ -130,7 +131,7 @@ def _parse(text: str) -> tuple[Packet, int | None]:
         comma = text.find(",", at)
         end = len(text) if comma < 0 else comma
         namespace, at = text[at:end], end + 1
-        if len(namespace) > _MAX_NAMESPACE:
+        if len(namespace) > MAX_NAMESPACE:
             raise PacketError("namespace too long")
     start = at
     while at < len(text) and "0" <= text[at] <= "9":
@@ -139,7 +140,7 @@ def _parse(text: str) -> tuple[Packet, int | None]:
         raise PacketError("acknowledgement id too long")
     number = int(text[start:at]) if at > start else None
     packet = Packet(kind, namespace, _json(text[at:]) if at < len(text) else None, number)
-    _check(packet)
+    check(packet)
     return packet, attachments
 
 
@@ -154,8 +155,8 @@ def _json(text: str) -> Any:
         raise PacketError("payload is not JSON") from error
 
 
-def _check(packet: Packet) -> None:
-    """The payload that each type allows (v5, "Packet encoding")."""
+def check(packet: Packet) -> None:
+    """The payload that each type allows (v5, "Packet encoding"); PacketError for any other."""
     data = packet.data
     match packet.type:
         case PacketType.CONNECT:

@@ -9,7 +9,7 @@ import attrs
 import msgspec
 
 from dorami_core.base.structure import to_json
-from dorami_core.edge import engineio, websocket
+from dorami_core.edge import engineio, msgpack_packets, websocket
 from dorami_core.edge.socketio import Packet, PacketType, encode
 from dorami_core.hooks.sockets import Delivery
 
@@ -54,6 +54,19 @@ class SocketIoText:
         return websocket.encode_frame(websocket.Opcode.TEXT, body)
 
 
+class SocketIoMsgpack:
+    """socket.io-msgpack-parser: each packet is one binary message."""
+
+    def event(self, namespace: str, event: str, data: Any) -> bytes:
+        return self.packet(Packet(PacketType.EVENT, namespace, [event, plain(data)]))
+
+    def ack(self, namespace: str, ack_id: int, data: Any) -> bytes:
+        return self.packet(Packet(PacketType.ACK, namespace, [plain(data)], ack_id))
+
+    def packet(self, packet: Packet) -> bytes:
+        return websocket.encode_frame(websocket.Opcode.BINARY, msgpack_packets.encode(packet))
+
+
 def _prefix(namespace: str) -> str:
     return "" if namespace == "/" else namespace + ","
 
@@ -63,5 +76,16 @@ def text_frame(text: str) -> bytes:
 
 
 SOCKET_IO_TEXT = SocketIoText()
+SOCKET_IO_MSGPACK = SocketIoMsgpack()
 
-__all__ = ["SOCKET_IO_TEXT", "Chunk", "PacketType", "SocketIoText", "WireFormat", "plain", "text_frame"]
+__all__ = [
+    "SOCKET_IO_MSGPACK",
+    "SOCKET_IO_TEXT",
+    "Chunk",
+    "PacketType",
+    "SocketIoMsgpack",
+    "SocketIoText",
+    "WireFormat",
+    "plain",
+    "text_frame",
+]

@@ -1,9 +1,11 @@
 // The official client, unmodified, against the edge. Prints one JSON line per step; exits 0 when all is done.
 import { io } from "socket.io-client";
+import msgpackParser from "socket.io-msgpack-parser";
 
-// Arguments: URL, transports ("default" or names joined by commas).
-const [url, transports] = process.argv.slice(2);
+// Arguments: URL, transports ("default" or names joined by commas), parser ("default" or "msgpack").
+const [url, transports, parser] = process.argv.slice(2);
 const options = { reconnection: false, forceNew: false };
+if (parser === "msgpack") options.parser = msgpackParser;
 if (transports !== "default") options.transports = transports.split(",");
 const say = (step, facts) => console.log(JSON.stringify({ step, ...facts }));
 const once = (socket, event) => new Promise((resolve) => socket.once(event, resolve));

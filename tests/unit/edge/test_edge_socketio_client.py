@@ -50,7 +50,7 @@ class Blob:
 def client_folder() -> Path:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.fail("Node 20 and npm are needed on PATH for the Socket.IO client's test")
-    if not (NODE / "node_modules" / "socket.io-client").is_dir():
+    if not all((NODE / "node_modules" / name).is_dir() for name in ("socket.io-client", "socket.io-msgpack-parser")):
         subprocess.run(["npm", "ci"], cwd=NODE, check=True, capture_output=True, timeout=120)
     return NODE
 
@@ -58,7 +58,10 @@ def client_folder() -> Path:
 @pytest.mark.parametrize(
     ("transports", "carrier"), [("default", "websocket"), ("polling", "polling"), ("websocket", "websocket")]
 )
-async def test_the_official_client(client_folder: Path, tmp_path: Path, transports: str, carrier: str) -> None:
+@pytest.mark.parametrize("parser", ["default", "msgpack"])
+async def test_the_official_client(
+    client_folder: Path, tmp_path: Path, transports: str, carrier: str, parser: str
+) -> None:
     registry, left = SocketRegistry(), trio.Event()
 
     async def join(connection: SocketConnection, payload: Join) -> dict[str, Any]:
@@ -95,7 +98,7 @@ async def test_the_official_client(client_folder: Path, tmp_path: Path, transpor
     steps: dict[str, Any] = {}
     with trio.fail_after(30):
         async with running_edge(tmp_path, registry, ping_interval_s=0.1, ping_timeout_s=5) as edge:
-            command = ["node", "client.mjs", f"http://127.0.0.1:{edge.port}", transports]
+            command = ["node", "client.mjs", f"http://127.0.0.1:{edge.port}", transports, parser]
             process = await trio.lowlevel.open_process(command, cwd=client_folder, stdout=subprocess.PIPE)
             assert process.stdout is not None
             try:
