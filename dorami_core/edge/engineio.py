@@ -69,8 +69,8 @@ def open_packet(
     return "0" + msgspec.json.encode(fields).decode()
 
 
-def message_packet(payload: str) -> str:
-    return "4" + payload
+def message_packet(payload: bytes) -> bytes:
+    return b"4" + payload
 
 
 class Heartbeat:

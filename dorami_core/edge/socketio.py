@@ -1,4 +1,4 @@
-"""Socket.IO v5 without I/O: packets of the default (text) parser, with binary attachments on the way in.
+"""Socket.IO v5 without I/O: packets of the default (text) parser, with binary attachments both ways.
 
 Source: socket.io-protocol, v5: `<type>[<n attachments>-][<namespace>,][<ack id>][JSON]`, carried in Engine.IO messages.
 """
@@ -30,6 +30,10 @@ class PacketType(IntEnum):
     BINARY_ACK = 6
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_BINARY = {PacketType.EVENT: PacketType.BINARY_EVENT, PacketType.ACK: PacketType.BINARY_ACK}
+
+
 class PacketError(Exception):
     """The client sent what is no Socket.IO packet; the connection is closed."""
 
@@ -44,14 +48,45 @@ class Packet:
     id: int | None = None
 
 
-def encode(packet: Packet) -> str:
-    """The text form; `data` has to be JSON-able, without bytes."""
+def encode(packet: Packet) -> tuple[bytes, list[bytes]]:
+    """The text form, and the attachments that follow it as binary messages: `data` is JSON-able, but for bytes anywhere
+    in it. ValueError for more than 10 of them, which no client would accept."""
+    attachments: list[bytes] = []
+    if packet.type in _BINARY and has_bytes(packet.data):
+        data = _take_bytes(packet.data, attachments)
+        if len(attachments) > MAX_ATTACHMENTS:
+            raise ValueError(f"more than {MAX_ATTACHMENTS} attachments")
+        packet = attrs.evolve(packet, type=_BINARY[packet.type], data=data)
     head = str(int(packet.type))
+    if attachments:
+        head += f"{len(attachments)}-"
     if packet.namespace != "/":
         head += packet.namespace + ","
     if packet.id is not None:
         head += str(packet.id)
-    return head if packet.data is None else head + msgspec.json.encode(packet.data).decode()
+    start = head.encode()
+    return start if packet.data is None else start + msgspec.json.encode(packet.data), attachments
+
+
+def has_bytes(value: Any) -> bool:
+    """Whether attachments are needed. Asked of every packet that leaves, and most are text and numbers throughout."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return isinstance(value, (bytes, bytearray, memoryview))
+    return any(has_bytes(item) for item in value if type(item) not in _PLAIN)
+
+
+def _take_bytes(value: Any, attachments: list[bytes]) -> Any:
+    """Puts placeholders where bytes are, numbered in the order in which they are met."""
+    if isinstance(value, dict):
+        return {key: _take_bytes(item, attachments) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_take_bytes(item, attachments) for item in value]
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        return value
+    attachments.append(bytes(value))
+    return {"_placeholder": True, "num": len(attachments) - 1}
 
 
 class Decoder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 import attrs
@@ -10,7 +10,7 @@ import msgspec
 
 from dorami_core.base.structure import to_json
 from dorami_core.edge import engineio, msgpack_packets, websocket
-from dorami_core.edge.socketio import Packet, PacketType, encode
+from dorami_core.edge.socketio import Packet, PacketType, encode, has_bytes
 from dorami_core.hooks.sockets import Delivery
 
 
@@ -25,7 +25,10 @@ class Chunk:
 
 
 class WireFormat(Protocol):
-    """Makes whole frames, ready for `send`. One object per format; it is the key under which rooms sort members."""
+    """Makes whole frames, ready for `send`. One object per format; it is the key under which rooms sort members.
+
+    `data` is JSON-able, but for bytes anywhere in it, at most 10; TypeError or ValueError where it is not.
+    """
 
     def event(self, namespace: str, event: str, data: Any) -> bytes: ...
     def ack(self, namespace: str, ack_id: int, data: Any) -> bytes: ...
@@ -33,25 +36,36 @@ class WireFormat(Protocol):
 
 
 def plain(data: Any) -> Any:
-    """JSON-able: dicts and lists of plain values stay; attrs objects, ids, times and money become theirs."""
+    """JSON-able, but for bytes: plain values stay; attrs objects, ids, times and money become theirs."""
     return to_json(data)
 
 
 class SocketIoText:
-    """The default parser of Socket.IO v5 in Engine.IO messages over WebSocket text frames."""
+    """The default parser of Socket.IO v5: a packet is one text message, and a binary one for each attachment."""
 
     def event(self, namespace: str, event: str, data: Any) -> bytes:
-        return self._frame(f"2{_prefix(namespace)}", [event, plain(data)])
+        payload = [event, plain(data)]
+        if has_bytes(payload):
+            return self.packet(Packet(PacketType.EVENT, namespace, payload))
+        return self._frame(f"2{_prefix(namespace)}", payload)
 
     def ack(self, namespace: str, ack_id: int, data: Any) -> bytes:
-        return self._frame(f"3{_prefix(namespace)}{ack_id}", [plain(data)])
+        payload = [plain(data)]
+        if has_bytes(payload):
+            return self.packet(Packet(PacketType.ACK, namespace, payload, ack_id))
+        return self._frame(f"3{_prefix(namespace)}{ack_id}", payload)
+
+    def _frame(self, head: str, payload: list[Any]) -> bytes:
+        """The way of nearly all messages, without a packet in between."""
+        body = engineio.message_packet(head.encode() + msgspec.json.encode(payload))
+        return websocket.encode_frame(websocket.Opcode.TEXT, body)
 
     def packet(self, packet: Packet) -> bytes:
-        return text_frame(engineio.message_packet(encode(packet)))
-
-    def _frame(self, head: str, payload: Sequence[Any]) -> bytes:
-        body = engineio.message_packet(head).encode() + msgspec.json.encode(payload)
-        return websocket.encode_frame(websocket.Opcode.TEXT, body)
+        text, attachments = encode(packet)
+        frame = websocket.encode_frame(websocket.Opcode.TEXT, engineio.message_packet(text))
+        if not attachments:
+            return frame
+        return frame + b"".join([websocket.encode_frame(websocket.Opcode.BINARY, data) for data in attachments])
 
 
 class SocketIoMsgpack:

@@ -52,6 +52,11 @@ say("refused", await guest.timeout(5000).emitWithAck("user-only", {}));
 say("unknown", await root.timeout(5000).emitWithAck("no:such-event", {}));
 say("bytes", await root.timeout(5000).emitWithAck("bytes", { data: Buffer.from([1, 2, 3]) }));
 
+const bytes = (value) => (value instanceof ArrayBuffer ? Buffer.from(value) : value).toString("latin1");
+const mirrored = once(root, "mirrored");
+const copy = await root.timeout(5000).emitWithAck("mirror", { data: Buffer.from("mirror") });
+say("mirror", { heard: bytes((await mirrored).data), answer: bytes(copy.data.data) });
+
 // heartbeats are answered by the client itself; the server's interval is 100 ms in this test
 let pings = 0;
 await new Promise((resolve) => root.io.on("ping", () => ++pings === 3 && resolve()));

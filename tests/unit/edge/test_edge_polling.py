@@ -61,6 +61,8 @@ async def test_binary_both_ways(tmp_path: Path) -> None:
         client = await PollingClient.viewer(edge)
         await client.push('451-7["blob",{"data":{"_placeholder":true,"num":0}}]', "bAQIDBA==")
         assert await client.next() == '437[{"ok":true,"data":4}]'
+        await client.push('451-["mirror",{"data":{"_placeholder":true,"num":0}}]', "bAQIDBA==")
+        assert await client.poll() == ['451-["mirrored",{"data":{"_placeholder":true,"num":0},"size":4}]', "bAQIDBA=="]
 
 
 @pytest.mark.parametrize(

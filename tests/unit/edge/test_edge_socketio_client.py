@@ -81,6 +81,10 @@ async def test_the_official_client(
     async def size(connection: SocketConnection, payload: Blob) -> int:
         return len(payload.data)
 
+    async def mirror(connection: SocketConnection, payload: Blob) -> dict[str, bytes]:
+        connection.emit("mirrored", {"data": payload.data})
+        return {"data": payload.data}
+
     async def wait_for_leave(connection: SocketConnection, payload: Nothing) -> None:
         await left.wait()
 
@@ -89,6 +93,7 @@ async def test_the_official_client(
 
     registry.on("/", "join:stream", join, payload=Join, access=Access.PUBLIC)
     registry.on("/", "bytes", size, payload=Blob, access=Access.PUBLIC)
+    registry.on("/", "mirror", mirror, payload=Blob, access=Access.PUBLIC)
     registry.on("/", "wait-for-leave", wait_for_leave, payload=Nothing)
     registry.on("/chat", "chat:join-room", join_chat, payload=JoinRoom)
     registry.on("/chat", "chat:send-message", send, payload=Send)
@@ -139,6 +144,7 @@ async def test_the_official_client(
             "details": {"event": "no:such-event", "problem": "unknown event"},
         },
         "bytes": {"ok": True, "data": 3},
+        "mirror": {"heard": "mirror", "answer": "mirror"},
         "alive": {"connected": True},
         "left": {"ok": True},
         "ready": {},
