@@ -37,6 +37,8 @@ async def serve_engine_io(exchange: Exchange) -> Answer | WebSocketTransport | N
     session = services.sessions.find(query["sid"])
     if session is not None:
         session.on_time(trio.current_time())  # the wheel may be up to a tick late
+    if services.sessions.has_moved(query["sid"]):
+        return _refuse(exchange, Refusal.BAD_REQUEST) if is_polling else _turn_away(exchange)
     if session is None or session.polling is None or not session.is_open:
         return _refuse(exchange, Refusal.SESSION_UNKNOWN)
     if not is_polling:
@@ -160,15 +162,25 @@ def _open_websocket(exchange: Exchange) -> Answer | WebSocketTransport:
     return WebSocketTransport(sock, session, _accept(exchange))
 
 
-def _probe(exchange: Exchange, session: Session, polling: Polling) -> Answer | WebSocketTransport:
+def _probe(exchange: Exchange, session: Session, polling: Polling) -> Answer | WebSocketTransport | None:
     refused = _websocket_refusal(exchange)
-    if refused is None and polling.probe is not None:
-        refused = _refuse(exchange, Refusal.BAD_REQUEST)
     if refused is not None:
         return refused
+    if polling.probe is not None:
+        return _turn_away(exchange)
     transport = WebSocketTransport(exchange.connection.sock, session, _accept(exchange))
     polling.probe = trio.CancelScope()
     return transport
+
+
+def _turn_away(exchange: Exchange) -> Answer | None:
+    """The session has a WebSocket already: this one is opened and closed, which a browser can tell from a network
+    that lets no WebSocket through."""
+    refused = _websocket_refusal(exchange)
+    if refused is None:
+        _accept(exchange)
+        exchange.connection.sock.send(websocket.encode_close(1008, "the session has a WebSocket"))
+    return refused
 
 
 def _websocket_refusal(exchange: Exchange) -> Answer | None:

@@ -160,7 +160,7 @@ class Session:
     def upgrade(self, sock: socket.socket) -> None:
         """Long polling is over: what waits and all that follows goes to this WebSocket."""
         assert self.polling is not None
-        self.services.sessions.remove(self.polling.sid)
+        self.services.sessions.move(self.polling.sid)
         self.polling = None
         self.outbox.attach(sock)
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from dorami_core.edge.session import Session
 
 MAX_SESSIONS = 20_000
+_MOVED_KEPT = 1000
 
 
 class SessionTable:
@@ -18,6 +19,7 @@ class SessionTable:
         self._limit = limit
         self._sessions: dict[str, Session] = {}
         self._fresh: dict[str, Session] = {}
+        self._moved: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -33,9 +35,19 @@ class SessionTable:
         return self._sessions.get(sid)
 
     def remove(self, sid: str) -> None:
-        """The session ended, or has a WebSocket by now."""
+        """The session ended."""
         self._sessions.pop(sid, None)
         self._fresh.pop(sid, None)
+
+    def move(self, sid: str) -> None:
+        """The session has a WebSocket now; the last 1,000 of these ids are remembered."""
+        self.remove(sid)
+        self._moved[sid] = None
+        if len(self._moved) > _MOVED_KEPT:
+            del self._moved[next(iter(self._moved))]
+
+    def has_moved(self, sid: str) -> bool:
+        return sid in self._moved
 
     def end_all(self, reason: str) -> None:
         for session in list(self._sessions.values()):
