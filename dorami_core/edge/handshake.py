@@ -39,6 +39,8 @@ async def serve_engine_io(exchange: Exchange) -> Answer | WebSocketTransport | N
         session.on_time(trio.current_time())  # the wheel may be up to a tick late
     if services.sessions.has_moved(query["sid"]):
         return _refuse(exchange, Refusal.BAD_REQUEST) if is_polling else _turn_away(exchange)
+    if session is None and request.method == "GET" and is_polling and services.sessions.take_left(query["sid"]):
+        return _text(exchange, engineio.NOOP.encode())
     if session is None or session.polling is None or not session.is_open:
         return _refuse(exchange, Refusal.SESSION_UNKNOWN)
     if not is_polling:
@@ -136,7 +138,11 @@ async def _push(exchange: Exchange, session: Session, polling: Polling) -> Answe
                 await trio.lowlevel.checkpoint()
     except Ended as end:
         session.end(end.reason, engineio.NOOP)
-        return _text(exchange, b"ok") if end.reason == "transport_close" else _refuse(exchange, Refusal.BAD_REQUEST)
+        if end.reason != "transport_close":
+            return _refuse(exchange, Refusal.BAD_REQUEST)
+        if not polling.is_polled:
+            session.services.sessions.leave(polling.sid)
+        return _text(exchange, b"ok")
     except EngineError:
         session.end("parse_error")
         return _refuse(exchange, Refusal.BAD_REQUEST)

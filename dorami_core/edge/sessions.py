@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from dorami_core.edge.session import Session
 
 MAX_SESSIONS = 20_000
-_MOVED_KEPT = 1000
+_KEPT = 1000
 
 
 class SessionTable:
@@ -20,6 +20,7 @@ class SessionTable:
         self._sessions: dict[str, Session] = {}
         self._fresh: dict[str, Session] = {}
         self._moved: dict[str, None] = {}
+        self._left: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -42,12 +43,21 @@ class SessionTable:
     def move(self, sid: str) -> None:
         """The session has a WebSocket now; the last 1,000 of these ids are remembered."""
         self.remove(sid)
-        self._moved[sid] = None
-        if len(self._moved) > _MOVED_KEPT:
-            del self._moved[next(iter(self._moved))]
+        _remember(self._moved, sid)
 
     def has_moved(self, sid: str) -> bool:
         return sid in self._moved
+
+    def leave(self, sid: str) -> None:
+        """The client said goodbye while it had no poll open: one that is on its way shall not find an error."""
+        _remember(self._left, sid)
+
+    def take_left(self, sid: str) -> bool:
+        """Whether this is that poll; the next one is not."""
+        if sid not in self._left:
+            return False
+        del self._left[sid]
+        return True
 
     def end_all(self, reason: str) -> None:
         for session in list(self._sessions.values()):
@@ -61,3 +71,9 @@ class SessionTable:
                 session.end("crowded_out")
                 return True
         return False
+
+
+def _remember(sids: dict[str, None], sid: str) -> None:
+    sids[sid] = None
+    if len(sids) > _KEPT:
+        del sids[next(iter(sids))]

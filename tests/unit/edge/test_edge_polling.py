@@ -160,6 +160,15 @@ async def test_the_client_says_goodbye(tmp_path: Path) -> None:
         assert studio.handled == ["last words"]
 
 
+async def test_a_poll_that_crosses_the_goodbye_is_no_error(tmp_path: Path) -> None:
+    async with running_edge(tmp_path, Studio().registry) as edge:
+        client = await PollingClient.viewer(edge)
+        await client.push("1")
+        assert not await client.is_known()
+        assert await client.poll() == ["6"]
+        assert (await client.getter.ask("GET", client.path)).status == 400
+
+
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
