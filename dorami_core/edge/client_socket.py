@@ -17,7 +17,7 @@ from dorami_core.edge.socketio import Packet, PacketType
 from dorami_core.edge.wire import Chunk, WireFormat
 
 if TYPE_CHECKING:
-    from dorami_core.edge.connection import Client
+    from dorami_core.edge.session import Session
 
 log = structlog.get_logger()
 MAX_PENDING_EVENTS = 64
@@ -30,13 +30,13 @@ class ClientSocket(Member):
     run the namespace's disconnect handlers, once.
     """
 
-    __slots__ = ("_client", "_events", "_gone", "_handling", "id", "principal")
+    __slots__ = ("_events", "_gone", "_handling", "_session", "id", "principal")
 
     def __init__(
-        self, client: Client, sid: str, namespace: str, principal: Principal, wire: WireFormat, outbox: Outbox
+        self, session: Session, sid: str, namespace: str, principal: Principal, wire: WireFormat, outbox: Outbox
     ) -> None:
         super().__init__(namespace, principal.viewer_id, wire, outbox)
-        self._client = client
+        self._session = session
         self._events: deque[Packet] | None = None
         self._handling = False
         self._gone = False
@@ -47,7 +47,7 @@ class ClientSocket(Member):
 
     @property
     def address(self) -> str:
-        return self._client.address
+        return self._session.address
 
     @property
     def rooms(self) -> frozenset[str]:
@@ -56,11 +56,11 @@ class ClientSocket(Member):
     def join(self, room: str) -> None:
         """Without effect once the client has left."""
         if not self._gone:
-            self._client.services.rooms.join(self, room)
+            self._session.services.rooms.join(self, room)
 
     def leave(self, room: str) -> None:
         if not self._gone:
-            self._client.services.rooms.leave(self, room)
+            self._session.services.rooms.leave(self, room)
 
     def emit(self, event: str, data: Any) -> None:
         self._direct(self.wire.event(self.namespace, event, data))
@@ -82,21 +82,21 @@ class ClientSocket(Member):
         """The client has left the namespace. What it sent before is still handled; it hears nothing more."""
         if not self._gone:
             self._gone = True
-            self._client.services.rooms.exit(self)
-            if self._events or self._client.services.sockets.disconnect_handlers(self.namespace):
+            self._session.services.rooms.exit(self)
+            if self._events or self._session.services.sockets.disconnect_handlers(self.namespace):
                 self._wake()
 
     def _wake(self) -> None:
         if not self._handling:
             self._handling = True
-            self._client.services.workers.start_soon(self._work)
+            self._session.services.workers.start_soon(self._work)
 
     async def _work(self) -> None:
         while self._events:
             was_full = self.is_full
             packet = self._events.popleft()
             if was_full:
-                self._client.resume()
+                self._session.resume()
             await self._handle(packet)
         self._events = None
         self._handling = False
@@ -105,16 +105,16 @@ class ClientSocket(Member):
             await self._farewell()
 
     async def _farewell(self) -> None:
-        for handler in self._client.services.sockets.disconnect_handlers(self.namespace):
+        for handler in self._session.services.sockets.disconnect_handlers(self.namespace):
             try:
                 await handler(self)
             except Exception:
-                self._client.services.counters.failed_events += 1
+                self._session.services.counters.failed_events += 1
                 log.exception("edge.disconnect_handler_failed", namespace=self.namespace)
 
     async def _handle(self, packet: Packet) -> None:
         name, *arguments = packet.data
-        services = self._client.services
+        services = self._session.services
         services.counters.events += 1
         answer: dict[str, Any]
         try:
@@ -129,26 +129,26 @@ class ClientSocket(Member):
             data = await found.handler(self, payload)
             answer = {"ok": True} if data is None else {"ok": True, "data": data}
         except DoramiError as error:
-            answer = self._client.refusal(error)
+            answer = self._session.refusal(error)
         except Exception:
             services.counters.failed_events += 1
             log.exception("edge.handler_failed", event_name=str(name)[:64], namespace=self.namespace)
-            answer = self._client.refusal(DoramiError("INTERNAL_ERROR"))
+            answer = self._session.refusal(DoramiError("INTERNAL_ERROR"))
         if packet.id is not None:
             try:
                 data = self.wire.ack(self.namespace, packet.id, answer)
             except (TypeError, ValueError):
                 services.counters.failed_events += 1
                 log.exception("edge.answer_unsendable", event_name=str(name)[:64], namespace=self.namespace)
-                data = self.wire.ack(self.namespace, packet.id, self._client.refusal(DoramiError("INTERNAL_ERROR")))
+                data = self.wire.ack(self.namespace, packet.id, self._session.refusal(DoramiError("INTERNAL_ERROR")))
             self._direct(data)
         await trio.lowlevel.checkpoint()
 
     def _direct(self, data: bytes) -> None:
         if not self._gone:
-            self._client.services.rooms.direct(self, Chunk(data))
+            self._session.services.rooms.direct(self, Chunk(data))
 
     def greet(self, reply: dict[str, str]) -> None:
         """Answers CONNECT, and only then enters the rooms' index."""
         self.outbox.send_one(Chunk(self.wire.packet(Packet(PacketType.CONNECT, self.namespace, reply))))
-        self._client.services.rooms.enter(self)
+        self._session.services.rooms.enter(self)

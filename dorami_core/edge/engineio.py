@@ -1,17 +1,24 @@
-"""Engine.IO v4 without I/O: packets of the WebSocket transport, the open packet, the heartbeat's state.
+"""Engine.IO v4 without I/O: packets, the open packet, the heartbeat's state.
 
 Source: engine.io-protocol, v4. A text packet is a type digit and its payload; a binary message is sent as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 import attrs
 import msgspec
 
+CLOSE = "1"
 PING = "2"
 NOOP = "6"
+PROBE = "2probe"
+PROBE_ANSWER = "3probe"
+UPGRADE = "5"
+_LATE_SHARE = 0.05
+"""Of its timeout a ping may be sent late, by the tick of who watches the times, without moving the end."""
 
 
 class EngineError(Exception):
@@ -48,11 +55,13 @@ class ClosePacket:
 Event = Message | ClosePacket
 
 
-def open_packet(sid: str, *, ping_interval_s: float, ping_timeout_s: float, max_payload: int) -> str:
-    """Type 0, the handshake. Without long polling there is nothing to upgrade to."""
+def open_packet(
+    sid: str, upgrades: Sequence[str], *, ping_interval_s: float, ping_timeout_s: float, max_payload: int
+) -> str:
+    """Type 0, the handshake; `upgrades` names the transports that this one can change to."""
     fields = {
         "sid": sid,
-        "upgrades": [],
+        "upgrades": upgrades,
         "pingInterval": round(ping_interval_s * 1000),
         "pingTimeout": round(ping_timeout_s * 1000),
         "maxPayload": max_payload,
@@ -60,8 +69,8 @@ def open_packet(sid: str, *, ping_interval_s: float, ping_timeout_s: float, max_
     return "0" + msgspec.json.encode(fields).decode()
 
 
-def message_packet(payload: str) -> str:
-    return "4" + payload
+def message_packet(payload: bytes) -> bytes:
+    return b"4" + payload
 
 
 class Heartbeat:
@@ -96,7 +105,7 @@ class Heartbeat:
         if self._awaiting:
             return "lost"
         self._awaiting = True
-        self._at = now + self._timeout
+        self._at = now + self._timeout - min(now - self._at, self._timeout * _LATE_SHARE)
         return "ping"
 
 
@@ -110,7 +119,7 @@ def receive(data: str | bytes, heartbeat: Heartbeat, now: float) -> Event | None
     if kind == "3":
         heartbeat.pong(now)
         return None
-    if kind == "1":
+    if kind == CLOSE:
         return ClosePacket()
     if kind == NOOP:
         return None

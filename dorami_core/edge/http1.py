@@ -1,4 +1,4 @@
-"""HTTP/1.1 requests and small answers over a raw socket. h11 parses; there are no request bodies here."""
+"""HTTP/1.1 requests and small answers over a raw socket. h11 parses; only a POST may have a body."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ from dorami_core.base.errors import DoramiError, ErrorCatalogue, Lang
 HEADER_MAX_BYTES = 16 * 1024
 REQUEST_TIMEOUT_S = 10.0
 SEND_TIMEOUT_S = 30.0
+BODY_TIMEOUT_S = 30.0
+_LINGER_S = 1.0
 _READ_BYTES = 16 * 1024
 Headers = Sequence[tuple[str, str]]
 
 
 class BadRequest(Exception):
-    """No HTTP/1.x request, one with a body, or one whose header passes 16 KiB; `status` is the answer."""
+    """No HTTP/1.x request, one whose body is too large or has no place, or one whose header passes 16 KiB; `status` is
+    the answer."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -82,19 +85,42 @@ class HttpConnection:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_MAX_BYTES)
 
     async def next_request(self) -> Request | None:
-        """None at the end of the connection, or where no whole request came within 10 s. Raises BadRequest."""
+        """None at the end of the connection, or where no whole request came within 10 s; the body of a POST is still to
+        be read. Raises BadRequest."""
         with trio.move_on_after(REQUEST_TIMEOUT_S):
             try:
                 event = await self._next_event()
                 if not isinstance(event, h11.Request):
                     return None
                 request = self._build(event)
-                if not isinstance(await self._next_event(), h11.EndOfMessage):
+                if request.method != "POST" and not isinstance(await self._next_event(), h11.EndOfMessage):
                     raise BadRequest(413)
             except h11.RemoteProtocolError as error:
                 raise BadRequest(error.error_status_hint) from error
             return request
         return None
+
+    async def read_body(self, request: Request, max_bytes: int) -> bytes:
+        """All of a POST's body. BadRequest: 413 beyond `max_bytes`, 408 after 30 s, 400 where it breaks off."""
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > max_bytes:
+            raise BadRequest(413)
+        if self._h11.they_are_waiting_for_100_continue:
+            go_on = self._h11.send(h11.InformationalResponse(status_code=100, headers=[]))
+            await send_all(self.sock, go_on or b"")
+        parts: list[bytes] = []
+        size = 0
+        with trio.move_on_after(BODY_TIMEOUT_S):
+            try:
+                while isinstance(event := await self._next_event(), h11.Data):
+                    parts.append(bytes(event.data))
+                    size += len(event.data)
+                    if size > max_bytes:
+                        raise BadRequest(413)
+            except h11.RemoteProtocolError as error:
+                raise BadRequest(error.error_status_hint) from error
+            return b"".join(parts)
+        raise BadRequest(408)
 
     async def _next_event(self) -> Any:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
@@ -127,6 +153,25 @@ class HttpConnection:
 
     async def respond(self, request: Request | None, status: int, headers: Headers, body: bytes = b"") -> bool:
         """A whole answer, without the body for HEAD. True where another request may follow."""
+        is_unread = self._h11.their_state is h11.SEND_BODY
+        if is_unread and ("Connection", "close") not in headers:
+            headers = [*headers, ("Connection", "close")]
+        await send_all(self.sock, self._encode(request, status, headers, body))
+        if is_unread:
+            await self._linger()
+        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
+            self._h11.start_next_cycle()
+            return True
+        return False
+
+    def respond_nowait(self, request: Request, status: int, headers: Headers, body: bytes) -> None:
+        """The connection's last words, as far as the kernel takes them."""
+        try:
+            self.sock.send(self._encode(request, status, headers, body))
+        except OSError:
+            return
+
+    def _encode(self, request: Request | None, status: int, headers: Headers, body: bytes) -> bytes:
         length = [] if status == 204 else [("Content-Length", str(len(body)))]
         response = h11.Response(
             status_code=status,
@@ -137,11 +182,19 @@ class HttpConnection:
         if body and (request is None or request.method != "HEAD"):
             parts.append(self._h11.send(h11.Data(data=body)))
         parts.append(self._h11.send(h11.EndOfMessage()))
-        await send_all(self.sock, b"".join(part for part in parts if part))
-        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
-            self._h11.start_next_cycle()
-            return True
-        return False
+        return b"".join(part for part in parts if part)
+
+    async def _linger(self) -> None:
+        """Reads on for a second: closing with unread bytes would reset the connection and lose the answer."""
+        self.sock.shutdown(socket.SHUT_WR)
+        with trio.move_on_after(_LINGER_S):
+            while True:
+                await trio.lowlevel.wait_readable(self.sock)
+                try:
+                    if not self.sock.recv(_READ_BYTES):
+                        return
+                except BlockingIOError:
+                    continue
 
 
 async def send_all(sock: socket.socket, data: bytes) -> None:

@@ -49,8 +49,10 @@ def cors_headers(origin: str | None, is_allowed: bool) -> Headers:
     ]
 
 
-PREFLIGHT = (
-    ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
-    ("Access-Control-Allow-Headers", "Authorization, Content-Type, Range"),
-    ("Access-Control-Max-Age", "600"),
-)
+def preflight(methods: str) -> Headers:
+    """What a page may send, with these methods."""
+    return [
+        ("Access-Control-Allow-Methods", methods),
+        ("Access-Control-Allow-Headers", "Authorization, Content-Type, Range"),
+        ("Access-Control-Max-Age", "600"),
+    ]

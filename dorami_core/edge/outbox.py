@@ -18,11 +18,13 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Outbox:
-    """Owns the sending half of a non-blocking socket and its close.
+    """Owns the sending half of a non-blocking socket and its close; without a socket (long polling) everything waits
+    here until `take` or `attach`.
 
     Nothing here blocks or raises: `send` hands bytes to the kernel, and what that refuses waits here, drained by a task
     that lives only as long as something waits. Over `max_bytes` the policy of each chunk decides: LATEST has replaced
     its elder already, the oldest DROPPABLE go first, and if that is not enough the connection is cut as `queue_full`.
+    `on_change` is called once when the connection was cut, and without a socket whenever something was put in.
     """
 
     __slots__ = (
@@ -31,7 +33,7 @@ class Outbox:
         "_droppable",
         "_max",
         "_nursery",
-        "_on_lost",
+        "_on_change",
         "_queue",
         "_queued",
         "_rest",
@@ -42,19 +44,20 @@ class Outbox:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: socket.socket | None,
         nursery: trio.Nursery,
         max_bytes: int,
         counters: EdgeCounters,
-        on_lost: Callable[[], None] | None = None,
+        on_change: Callable[[], None] | None = None,
     ) -> None:
         self._sock = sock
         self._nursery = nursery
         self._max = max_bytes
         self._counters = counters
-        self._on_lost = on_lost
-        self._queue: OrderedDict[Hashable, Chunk] | None = None
-        self._droppable: deque[int] | None = None
+        self._on_change = on_change
+        # without a socket there always is a queue
+        self._queue: OrderedDict[Hashable, Chunk] | None = OrderedDict() if sock is None else None
+        self._droppable: deque[int] | None = deque() if sock is None else None
         self._rest = b""
         self._queued = 0
         self._serial = 0
@@ -69,6 +72,7 @@ class Outbox:
     def send(self, joined: bytes, chunks: Sequence[Chunk]) -> None:
         """Sends `joined`, which is all `chunks` in a row (the caller joins once for a whole room)."""
         if self._queue is None and not self._closing:
+            assert self._sock is not None
             try:
                 sent = self._sock.send(joined)
             except BlockingIOError:
@@ -82,10 +86,37 @@ class Outbox:
         elif self.lost is None and not self._closing:
             for chunk in chunks:
                 self._put(chunk)
+            if self._sock is None and self._on_change is not None:
+                self._on_change()
         self._enforce()
 
     def send_one(self, chunk: Chunk) -> None:
         self.send(chunk.data, (chunk,))
+
+    def take(self, max_bytes: int, encode: Callable[[bytes], bytes]) -> list[bytes]:
+        """Without a socket: whole chunks off the queue, encoded, up to `max_bytes` with a byte between any two; the
+        first one comes whatever its size."""
+        taken: list[bytes] = []
+        size = -1
+        while self._queue:
+            data = encode(next(iter(self._queue.values())).data)
+            size += len(data) + 1
+            if taken and size > max_bytes:
+                break
+            self._queued -= len(self._pop().data)
+            taken.append(data)
+        return taken
+
+    def attach(self, sock: socket.socket) -> None:
+        """From now on everything goes to this socket, what waits first."""
+        assert self._sock is None
+        if self._closing:
+            return
+        self._sock = sock
+        if self._queue:
+            self._nursery.start_soon(self._drain)
+        else:
+            self._clear()
 
     def finish(self) -> None:
         """Nothing more will be sent: the socket's sending half is shut down when the queue is empty."""
@@ -99,19 +130,20 @@ class Outbox:
         if self.lost is not None:
             return
         self.lost = reason
-        try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        except OSError:
-            self._closing = True
+        if self._sock is not None:
+            try:
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            except OSError:
+                self._closing = True
         self.close()
-        if self._on_lost is not None:
-            self._on_lost()
+        if self._on_change is not None:
+            self._on_change()
 
     def close(self) -> None:
         """Closes the socket; whoever waits for it gets ClosedResourceError. Idempotent."""
         self._closing = True
         self._clear()
-        if self._sock.fileno() >= 0:
+        if self._sock is not None and self._sock.fileno() >= 0:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
 
@@ -160,7 +192,15 @@ class Outbox:
         if self._queued > self._max:
             self.cut("queue_full")
 
+    def _pop(self) -> Chunk:
+        assert self._queue is not None
+        _, chunk = self._queue.popitem(last=False)
+        if chunk.delivery is Delivery.DROPPABLE and self._droppable:
+            self._droppable.popleft()
+        return chunk
+
     async def _drain(self) -> None:
+        assert self._sock is not None
         try:
             while self._queue is not None:
                 await trio.lowlevel.wait_writable(self._sock)
@@ -172,11 +212,10 @@ class Outbox:
 
     def _pump(self) -> None:
         """One `send` of up to 64 KiB of what waits."""
+        assert self._sock is not None
         parts, size = [self._rest], len(self._rest)
         while self._queue and size < _JOIN_BYTES:
-            _, chunk = self._queue.popitem(last=False)
-            if chunk.delivery is Delivery.DROPPABLE and self._droppable:
-                self._droppable.popleft()
+            chunk = self._pop()
             parts.append(chunk.data)
             size += len(chunk.data)
         data = b"".join(parts)
@@ -192,6 +231,7 @@ class Outbox:
                 self._shutdown()
 
     def _shutdown(self) -> None:
+        assert self._sock is not None
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:

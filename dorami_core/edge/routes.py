@@ -12,45 +12,22 @@ import trio
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.peers import is_served
-from dorami_core.edge import video, websocket
-from dorami_core.edge.connection import Client, Handshake
-from dorami_core.edge.engineio import Refusal
-from dorami_core.edge.http1 import BadRequest, Headers, HttpConnection, Request, encode_head, error_body
-from dorami_core.edge.origins import PREFLIGHT, cors_headers, is_allowed_origin
+from dorami_core.edge import video
+from dorami_core.edge.connection import WebSocketTransport
+from dorami_core.edge.exchange import Answer, Exchange
+from dorami_core.edge.handshake import serve_engine_io
+from dorami_core.edge.http1 import BadRequest, Headers, HttpConnection, Request, error_body
+from dorami_core.edge.origins import cors_headers, is_allowed_origin, preflight
 from dorami_core.edge.services import EdgeServices
 
 log = structlog.get_logger()
 _METHODS = ("GET", "HEAD", "OPTIONS")
+_ENGINE_IO = ("/socket.io/", "/socket.io")
+_ENGINE_IO_METHODS = ("GET", "POST", "OPTIONS")
 _JSON = ("Content-Type", "application/json; charset=utf-8")
 _LIVE_FLV = re.compile(r"/live/(?:live/)?([a-z0-9-]{4,64})\.flv")
 _HLS_FILE = re.compile(r"/(?:hls|live)/([^/]+)")
 _BAD_STATUS = {413: "PAYLOAD_TOO_LARGE"}
-
-
-@attrs.frozen
-class Answer:
-    """A whole response."""
-
-    status: int
-    headers: Headers
-    body: bytes = b""
-
-
-@attrs.frozen
-class Upgrade:
-    """The connection is a WebSocket from here on; `first` is what the client sent after its request."""
-
-    handshake: Handshake
-    first: bytes
-
-
-@attrs.frozen
-class _Exchange:
-    request: Request
-    connection: HttpConnection
-    services: EdgeServices
-    cors: Headers
-    origin_allowed: bool
 
 
 async def serve_connection(sock: socket.socket, peer: str, services: EdgeServices) -> None:
@@ -58,12 +35,9 @@ async def serve_connection(sock: socket.socket, peer: str, services: EdgeService
     counters = services.counters
     counters.open_connections += 1
     try:
-        upgrade = await _serve_http(sock, peer, services)
-        if upgrade is not None:
-            client = Client(sock, upgrade.handshake, services)
-            first = upgrade.first
-            del upgrade
-            await client.run(first)
+        transport = await _serve_http(sock, peer, services)
+        if transport is not None:
+            await transport.run()
     except (OSError, trio.TooSlowError, trio.ClosedResourceError):
         counters.disconnects["http_error"] += 1
     except Exception:
@@ -75,42 +49,52 @@ async def serve_connection(sock: socket.socket, peer: str, services: EdgeService
             sock.close()
 
 
-async def _serve_http(sock: socket.socket, peer: str, services: EdgeServices) -> Upgrade | None:
+async def _serve_http(sock: socket.socket, peer: str, services: EdgeServices) -> WebSocketTransport | None:
     connection = HttpConnection(sock, peer)
     while True:
         try:
             request = await connection.next_request()
         except BadRequest as bad:
             error = DoramiError(_BAD_STATUS.get(bad.status, "VALIDATION_FAILED"))
-            answer = _refuse(error, None, services, ())
-            services.counters.requests[answer.status] += 1
-            await connection.respond(None, answer.status, [*answer.headers, ("Connection", "close")], answer.body)
+            refusal = _refuse(error, None, services, ())
+            services.counters.requests[refusal.status] += 1
+            await connection.respond(None, refusal.status, [*refusal.headers, ("Connection", "close")], refusal.body)
             return None
         if request is None:
             return None
-        answer_or_upgrade = await _answer(request, connection, services)
-        if not isinstance(answer_or_upgrade, Answer):
-            return answer_or_upgrade
-        answer = answer_or_upgrade
+        answer = await _answer(request, connection, services)
+        if not isinstance(answer, Answer):
+            return answer
         services.counters.requests[answer.status] += 1
-        if not await connection.respond(request, answer.status, answer.headers, answer.body):
+        is_sent = False
+        try:
+            goes_on = await connection.respond(request, answer.status, answer.headers, answer.body)
+            is_sent = True
+        finally:
+            if answer.after is not None:
+                answer.after(is_sent)
+        if not goes_on:
             return None
 
 
-async def _answer(request: Request, connection: HttpConnection, services: EdgeServices) -> Answer | Upgrade | None:
+async def _answer(
+    request: Request, connection: HttpConnection, services: EdgeServices
+) -> Answer | WebSocketTransport | None:
     """None: the answer was sent and the connection is over."""
     origin, host = request.headers.get("origin"), request.headers.get("host")
     if not is_served(host or "", services.hosts):
         return _refuse(DoramiError("MISDIRECTED_REQUEST"), request, services, ())
     allowed = origin is None or is_allowed_origin(origin, host or "", services.cors_origins, services.web_port())
-    exchange = _Exchange(request, connection, services, cors_headers(origin, allowed), allowed)
+    exchange = Exchange(request, connection, services, cors_headers(origin, allowed), allowed)
     try:
+        is_engine_io = request.path in _ENGINE_IO
+        if request.method == "OPTIONS":
+            methods = ", ".join(_ENGINE_IO_METHODS if is_engine_io else _METHODS)
+            return Answer(204, [*exchange.cors, *(preflight(methods) if allowed and origin else ())])
+        if is_engine_io:
+            return await serve_engine_io(exchange)
         if request.method not in _METHODS:
             raise DoramiError("METHOD_NOT_ALLOWED")
-        if request.method == "OPTIONS":
-            return Answer(204, [*exchange.cors, *(PREFLIGHT if allowed and origin else ())])
-        if request.path in ("/socket.io/", "/socket.io"):
-            return await _engine_io(exchange)
         if request.path == "/healthz":
             return Answer(200, [_JSON, ("Cache-Control", "no-store")], b'{"status":"ok"}')
         for pattern, serve in _PATTERNS:
@@ -128,7 +112,7 @@ def _refuse(error: DoramiError, request: Request | None, services: EdgeServices,
     return Answer(status, [_JSON, ("Cache-Control", "no-store"), *extra, *cors], body)
 
 
-async def _flv(exchange: _Exchange, stream_key: str) -> Answer | None:
+async def _flv(exchange: Exchange, stream_key: str) -> Answer | None:
     sock, services, head_only = exchange.connection.sock, exchange.services, exchange.request.method == "HEAD"
     try:
         await video.serve_flv(stream_key, sock, exchange.cors, services, head_only=head_only)
@@ -140,53 +124,12 @@ async def _flv(exchange: _Exchange, stream_key: str) -> Answer | None:
     return None
 
 
-async def _hls(exchange: _Exchange, name: str) -> Answer:
+async def _hls(exchange: Exchange, name: str) -> Answer:
     headers, body = await video.read_hls(name, exchange.services.video)
     return Answer(200, [*headers, *exchange.cors], body)
 
 
-_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[_Exchange, str], Awaitable[Answer | None]]], ...] = (
+_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[Exchange, str], Awaitable[Answer | None]]], ...] = (
     (_LIVE_FLV, _flv),
     (_HLS_FILE, _hls),
 )
-
-
-async def _engine_io(exchange: _Exchange) -> Answer | Upgrade:
-    """The handshake of Engine.IO v4; the only transport so far is WebSocket (RFC 6455, 4.2)."""
-    request, services = exchange.request, exchange.services
-    refusal = _engine_io_refusal(request)
-    if refusal is not None:
-        return Answer(400, [("Content-Type", "application/json"), *exchange.cors], refusal.body())
-    if not exchange.origin_allowed:
-        raise DoramiError("FORBIDDEN", problem="origin")
-    if request.headers.get("sec-websocket-version") != "13":
-        return Answer(426, [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), *exchange.cors])
-    try:
-        accept = websocket.accept_key(request.headers.get("sec-websocket-key", ""))
-    except ValueError:
-        raise DoramiError("VALIDATION_FAILED", problem="Sec-WebSocket-Key") from None
-    handshake = Handshake(
-        address=services.proxies.client(request.peer, "http", request.headers).peer,
-        lang=request.lang,
-        access_token=request.cookie("access_token"),
-        guest_token=request.cookie("guest"),
-    )
-    services.counters.requests[101] += 1
-    first = exchange.connection.take_rest()
-    head = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
-    # 129 bytes on a fresh socket: the kernel takes them at once
-    exchange.connection.sock.send(encode_head(101, head))
-    return Upgrade(handshake, first)
-
-
-def _engine_io_refusal(request: Request) -> Refusal | None:
-    query = request.query
-    if query.get("transport") != "websocket":
-        return Refusal.TRANSPORT_UNKNOWN
-    if query.get("EIO") != "4":
-        return Refusal.UNSUPPORTED_VERSION
-    if request.method != "GET":
-        return Refusal.BAD_HANDSHAKE_METHOD
-    if "sid" in query:
-        return Refusal.SESSION_UNKNOWN
-    return None if request.wants_websocket else Refusal.BAD_REQUEST

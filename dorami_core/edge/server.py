@@ -18,6 +18,7 @@ from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.routes import serve_connection
 from dorami_core.edge.services import Authenticator, EdgeServices, VideoOut
+from dorami_core.edge.sessions import SessionTable
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.edge.wheel import TimerWheel
 
@@ -54,7 +55,8 @@ async def serve_edge(
     """Serves until cancelled; `started` with the port. OSError where the address cannot be had, ValueError for a
     trusted proxy that is neither address nor network.
 
-    When cancelled every WebSocket is told 1001, disconnect handlers get a second, and everything ends.
+    When cancelled every WebSocket is told 1001 and every waiting poll that its session is over, disconnect handlers get
+    a second, and everything ends.
     """
     counters = counters or EdgeCounters()
     proxies = Proxies(trusted_proxies)
@@ -78,6 +80,7 @@ async def serve_edge(
                 clock=clock or SystemClock(),
                 counters=counters,
                 wheel=TimerWheel(_tick_s(settings)),
+                sessions=SessionTable(),
                 workers=workers,
                 flv_queue_max_bytes=flv_queue_max_bytes,
             )
@@ -87,6 +90,7 @@ async def serve_edge(
                     task_status.started(listener.getsockname()[1])
                     await _accept(listener, connections, services)
             finally:
+                services.sessions.end_all("going_down")
                 rooms.unbind()
                 worker_scope.deadline = trio.current_time() + _STOP_S
                 stop.set()

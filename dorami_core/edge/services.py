@@ -16,6 +16,7 @@ from dorami_core.base.principal import Principal
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.rooms import RoomIndex
+from dorami_core.edge.sessions import SessionTable
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.edge.wheel import TimerWheel
 from dorami_core.media.sinks import ByteSink
@@ -57,6 +58,7 @@ class EdgeServices:
     clock: Clock
     counters: EdgeCounters
     wheel: TimerWheel
+    sessions: SessionTable
     workers: trio.Nursery
     """Where handlers, flushers and drains run; outlives the connections by up to a second."""
     flv_queue_max_bytes: int

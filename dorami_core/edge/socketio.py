@@ -1,4 +1,4 @@
-"""Socket.IO v5 without I/O: packets of the default (text) parser, with binary attachments on the way in.
+"""Socket.IO v5 without I/O: packets of the default (text) parser, with binary attachments both ways.
 
 Source: socket.io-protocol, v5: `<type>[<n attachments>-][<namespace>,][<ack id>][JSON]`, carried in Engine.IO messages.
 """
@@ -13,7 +13,8 @@ import msgspec
 
 MAX_ATTACHMENTS = 10
 _MAX_ID_DIGITS = 15  # stays an exact integer in JavaScript
-_MAX_NAMESPACE = 64
+MAX_ID = 10**_MAX_ID_DIGITS - 1
+MAX_NAMESPACE = 64
 RESERVED_EVENTS = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 )
@@ -27,6 +28,10 @@ class PacketType(IntEnum):
     CONNECT_ERROR = 4
     BINARY_EVENT = 5
     BINARY_ACK = 6
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_BINARY = {PacketType.EVENT: PacketType.BINARY_EVENT, PacketType.ACK: PacketType.BINARY_ACK}
 
 
 class PacketError(Exception):
@@ -43,14 +48,45 @@ class Packet:
     id: int | None = None
 
 
-def encode(packet: Packet) -> str:
-    """The text form; `data` has to be JSON-able, without bytes."""
+def encode(packet: Packet) -> tuple[bytes, list[bytes]]:
+    """The text form, and the attachments that follow it as binary messages: `data` is JSON-able, but for bytes anywhere
+    in it. ValueError for more than 10 of them, which no client would accept."""
+    attachments: list[bytes] = []
+    if packet.type in _BINARY and has_bytes(packet.data):
+        data = _take_bytes(packet.data, attachments)
+        if len(attachments) > MAX_ATTACHMENTS:
+            raise ValueError(f"more than {MAX_ATTACHMENTS} attachments")
+        packet = attrs.evolve(packet, type=_BINARY[packet.type], data=data)
     head = str(int(packet.type))
+    if attachments:
+        head += f"{len(attachments)}-"
     if packet.namespace != "/":
         head += packet.namespace + ","
     if packet.id is not None:
         head += str(packet.id)
-    return head if packet.data is None else head + msgspec.json.encode(packet.data).decode()
+    start = head.encode()
+    return start if packet.data is None else start + msgspec.json.encode(packet.data), attachments
+
+
+def has_bytes(value: Any) -> bool:
+    """Whether attachments are needed. Asked of every packet that leaves, and most are text and numbers throughout."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return isinstance(value, (bytes, bytearray, memoryview))
+    return any(has_bytes(item) for item in value if type(item) not in _PLAIN)
+
+
+def _take_bytes(value: Any, attachments: list[bytes]) -> Any:
+    """Puts placeholders where bytes are, numbered in the order in which they are met."""
+    if isinstance(value, dict):
+        return {key: _take_bytes(item, attachments) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_take_bytes(item, attachments) for item in value]
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        return value
+    attachments.append(bytes(value))
+    return {"_placeholder": True, "num": len(attachments) - 1}
 
 
 class Decoder:
@@ -130,7 +166,7 @@ def _parse(text: str) -> tuple[Packet, int | None]:
         comma = text.find(",", at)
         end = len(text) if comma < 0 else comma
         namespace, at = text[at:end], end + 1
-        if len(namespace) > _MAX_NAMESPACE:
+        if len(namespace) > MAX_NAMESPACE:
             raise PacketError("namespace too long")
     start = at
     while at < len(text) and "0" <= text[at] <= "9":
@@ -139,7 +175,7 @@ def _parse(text: str) -> tuple[Packet, int | None]:
         raise PacketError("acknowledgement id too long")
     number = int(text[start:at]) if at > start else None
     packet = Packet(kind, namespace, _json(text[at:]) if at < len(text) else None, number)
-    _check(packet)
+    check(packet)
     return packet, attachments
 
 
@@ -154,8 +190,8 @@ def _json(text: str) -> Any:
         raise PacketError("payload is not JSON") from error
 
 
-def _check(packet: Packet) -> None:
-    """The payload that each type allows (v5, "Packet encoding")."""
+def check(packet: Packet) -> None:
+    """The payload that each type allows (v5, "Packet encoding"); PacketError for any other."""
     data = packet.data
     match packet.type:
         case PacketType.CONNECT:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 import attrs
 import msgspec
 
 from dorami_core.base.structure import to_json
-from dorami_core.edge import engineio, websocket
-from dorami_core.edge.socketio import Packet, encode
+from dorami_core.edge import engineio, msgpack_packets, websocket
+from dorami_core.edge.socketio import Packet, PacketType, encode, has_bytes
 from dorami_core.hooks.sockets import Delivery
 
 
@@ -25,7 +25,10 @@ class Chunk:
 
 
 class WireFormat(Protocol):
-    """Makes whole frames, ready for `send`. One object per format; it is the key under which rooms sort members."""
+    """Makes whole frames, ready for `send`. One object per format; it is the key under which rooms sort members.
+
+    `data` is JSON-able, but for bytes anywhere in it, at most 10; TypeError or ValueError where it is not.
+    """
 
     def event(self, namespace: str, event: str, data: Any) -> bytes: ...
     def ack(self, namespace: str, ack_id: int, data: Any) -> bytes: ...
@@ -33,20 +36,44 @@ class WireFormat(Protocol):
 
 
 class SocketIoText:
-    """The default parser of Socket.IO v5 in Engine.IO messages over WebSocket text frames."""
+    """The default parser of Socket.IO v5: a packet is one text message, and a binary one for each attachment."""
 
     def event(self, namespace: str, event: str, data: Any) -> bytes:
-        return self._frame(f"2{_prefix(namespace)}", [event, to_json(data)])
+        payload = [event, to_json(data)]
+        if has_bytes(payload):
+            return self.packet(Packet(PacketType.EVENT, namespace, payload))
+        return self._frame(f"2{_prefix(namespace)}", payload)
 
     def ack(self, namespace: str, ack_id: int, data: Any) -> bytes:
-        return self._frame(f"3{_prefix(namespace)}{ack_id}", [to_json(data)])
+        payload = [to_json(data)]
+        if has_bytes(payload):
+            return self.packet(Packet(PacketType.ACK, namespace, payload, ack_id))
+        return self._frame(f"3{_prefix(namespace)}{ack_id}", payload)
+
+    def _frame(self, head: str, payload: list[Any]) -> bytes:
+        """The way of nearly all messages, without a packet in between."""
+        body = engineio.message_packet(head.encode() + msgspec.json.encode(payload))
+        return websocket.encode_frame(websocket.Opcode.TEXT, body)
 
     def packet(self, packet: Packet) -> bytes:
-        return text_frame(engineio.message_packet(encode(packet)))
+        text, attachments = encode(packet)
+        frame = websocket.encode_frame(websocket.Opcode.TEXT, engineio.message_packet(text))
+        if not attachments:
+            return frame
+        return frame + b"".join([websocket.encode_frame(websocket.Opcode.BINARY, data) for data in attachments])
 
-    def _frame(self, head: str, payload: Sequence[Any]) -> bytes:
-        body = engineio.message_packet(head).encode() + msgspec.json.encode(payload)
-        return websocket.encode_frame(websocket.Opcode.TEXT, body)
+
+class SocketIoMsgpack:
+    """socket.io-msgpack-parser: each packet is one binary message."""
+
+    def event(self, namespace: str, event: str, data: Any) -> bytes:
+        return self.packet(Packet(PacketType.EVENT, namespace, [event, to_json(data)]))
+
+    def ack(self, namespace: str, ack_id: int, data: Any) -> bytes:
+        return self.packet(Packet(PacketType.ACK, namespace, [to_json(data)], ack_id))
+
+    def packet(self, packet: Packet) -> bytes:
+        return websocket.encode_frame(websocket.Opcode.BINARY, msgpack_packets.encode(packet))
 
 
 def _prefix(namespace: str) -> str:
@@ -58,3 +85,4 @@ def text_frame(text: str) -> bytes:
 
 
 SOCKET_IO_TEXT = SocketIoText()
+SOCKET_IO_MSGPACK = SocketIoMsgpack()

@@ -22,7 +22,8 @@ class Delivery(Enum):
 
 
 class Rooms(Protocol):
-    """Says something to many sockets. Never blocks, never raises for a slow or gone socket; `data` is JSON-able."""
+    """Says something to many sockets. Never blocks, never raises for a slow or gone socket; `data` is JSON-able, but
+    for bytes in it (10 at most, ValueError for more), which clients get as binary."""
 
     def emit(self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED) -> None:
         """To every socket of the room; encoded once."""

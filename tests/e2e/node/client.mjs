@@ -1,8 +1,12 @@
 // The official client, unmodified, against the edge. Prints one JSON line per step; exits 0 when all is done.
 import { io } from "socket.io-client";
+import msgpackParser from "socket.io-msgpack-parser";
 
-const url = process.argv[2];
-const options = { transports: ["websocket"], reconnection: false, forceNew: false };
+// Arguments: URL, transports ("default" or names joined by commas), parser ("default" or "msgpack").
+const [url, transports, parser] = process.argv.slice(2);
+const options = { reconnection: false, forceNew: false };
+if (parser === "msgpack") options.parser = msgpackParser;
+if (transports !== "default") options.transports = transports.split(",");
 const say = (step, facts) => console.log(JSON.stringify({ step, ...facts }));
 const once = (socket, event) => new Promise((resolve) => socket.once(event, resolve));
 
@@ -12,6 +16,7 @@ const guest = io(`${url}/streaming`, { ...options, forceNew: true });
 const nowhere = io(`${url}/nowhere`, { ...options, forceNew: true });
 const stolen = io(url, { ...options, forceNew: true, auth: { token: "stolen" } });
 
+const isUpgraded = transports === "default" ? once(root.io.engine, "upgrade") : null;
 const [, , , lost, refused] = await Promise.all([
   once(root, "connect"),
   once(chat, "connect"),
@@ -19,6 +24,7 @@ const [, , , lost, refused] = await Promise.all([
   once(nowhere, "connect_error"),
   once(stolen, "connect_error"),
 ]);
+if (isUpgraded) await isUpgraded;
 nowhere.disconnect();
 stolen.disconnect();
 say("connected", {
@@ -45,6 +51,11 @@ say("chatted", { heard: heard.map((text) => (text.length > 100 ? text.length : t
 say("refused", await guest.timeout(5000).emitWithAck("user-only", {}));
 say("unknown", await root.timeout(5000).emitWithAck("no:such-event", {}));
 say("bytes", await root.timeout(5000).emitWithAck("bytes", { data: Buffer.from([1, 2, 3]) }));
+
+const bytes = (value) => (value instanceof ArrayBuffer ? Buffer.from(value) : value).toString("latin1");
+const mirrored = once(root, "mirrored");
+const copy = await root.timeout(5000).emitWithAck("mirror", { data: Buffer.from("mirror") });
+say("mirror", { heard: bytes((await mirrored).data), answer: bytes(copy.data.data) });
 
 // heartbeats are answered by the client itself; the server's interval is 100 ms in this test
 let pings = 0;

@@ -3,7 +3,7 @@
 import { io } from "socket.io-client";
 
 const [edge, streamKey, token, productId] = process.argv.slice(2);
-const options = { transports: ["websocket"], auth: { token }, forceNew: true, reconnection: false };
+const options = { auth: { token }, forceNew: true, reconnection: false };
 const seen = { joined: null, history: null, messages: [], counts: [], updates: [], activity: [], refused: null };
 
 const once = (socket, event) =>

@@ -161,3 +161,51 @@ async def test_a_peer_that_goes_while_we_wait_is_no_error(pair: tuple[socket.soc
             fill(outbox)
             pair[1].close()
     assert outbox.lost == "peer_reset"
+
+
+async def test_without_a_socket_everything_waits_to_be_taken() -> None:
+    told: list[int] = []
+    counters = EdgeCounters()
+    async with trio.open_nursery() as nursery:
+        outbox = Outbox(None, nursery, 40, counters, lambda: told.append(1))
+        assert outbox.take(100, bytes) == []
+        for text in (b"aaaa", b"bbbb", b"cccc"):
+            outbox.send_one(Chunk(text))
+        assert len(told) == 3
+        assert outbox.take(9, bytes) == [b"aaaa", b"bbbb"], "four, a byte between, four"
+        assert outbox.queued_bytes == 4
+        assert outbox.take(1, bytes) == [b"cccc"], "the first comes whatever its size"
+        assert outbox.queued_bytes == 0
+        for number in range(30):
+            outbox.send_one(Chunk(b"[%02d]" % number, Delivery.DROPPABLE))
+            outbox.send_one(Chunk(b"n%03d" % number, Delivery.LATEST, "n"))
+        assert (outbox.queued_bytes, outbox.lost) == (40, None)
+        assert outbox.take(1000, bytes) == [*[b"[%02d]" % number for number in range(21, 30)], b"n029"]
+        assert not nursery.child_tasks
+
+
+async def test_without_a_socket_the_bound_cuts_and_tells() -> None:
+    told: list[str | None] = []
+    async with trio.open_nursery() as nursery:
+        outbox = Outbox(None, nursery, 40, EdgeCounters(), lambda: told.append(outbox.lost))
+        outbox.send_one(Chunk(b"r" * 40))
+        outbox.send_one(Chunk(b"r"))
+        assert told == [None, None, "queue_full"]
+        outbox.send_one(Chunk(b"more"))
+        assert (outbox.queued_bytes, outbox.take(100, bytes)) == (0, [])
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 300])
+async def test_a_socket_gets_what_waited_first(pair: tuple[socket.socket, socket.socket], waiting: int) -> None:
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            outbox = Outbox(None, nursery, 10_000_000, EdgeCounters())
+            expected = b"".join(b"%d;" % number + b"." * 700 for number in range(waiting + 20))
+            for number in range(waiting):
+                outbox.send_one(Chunk(b"%d;" % number + b"." * 700))
+            outbox.attach(pair[0])
+            for number in range(waiting, waiting + 20):
+                outbox.send_one(Chunk(b"%d;" % number + b"." * 700))
+            outbox.finish()
+            assert await read_all(pair[1]) == expected
+    assert outbox.queued_bytes == 0

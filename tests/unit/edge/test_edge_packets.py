@@ -40,14 +40,14 @@ GOLDEN = [
 @pytest.mark.parametrize(("text", "packet"), GOLDEN)
 def test_golden_packets_both_ways(text: str, packet: Packet) -> None:
     assert decode(text) == packet
-    assert encode(packet) == text
+    assert encode(packet) == (text.encode(), [])
 
 
 def test_only_the_server_says_connect_error() -> None:
     packet = Packet(CONNECT_ERROR, "/chat", {"message": "Not authorized"})
-    assert encode(packet) == '4/chat,{"message":"Not authorized"}'
+    assert encode(packet) == (b'4/chat,{"message":"Not authorized"}', [])
     with pytest.raises(PacketError):
-        decode(encode(packet))
+        decode(encode(packet)[0].decode())
 
 
 def test_frames_of_the_wire_format() -> None:
@@ -62,6 +62,22 @@ def test_binary_attachments_take_their_places() -> None:
         '52-/a,3["baz",{"one":{"_placeholder":true,"num":1}},{"_placeholder":true,"num":0}]', b"zero", b"one"
     )
     assert packet == Packet(EVENT, "/a", ["baz", {"one": b"one"}, b"zero"], 3)
+
+
+def test_bytes_leave_as_attachments() -> None:
+    packet = Packet(EVENT, "/a", ["baz", {"one": b"zero"}, [bytearray(b"one")]], 3)
+    assert encode(packet) == (
+        b'52-/a,3["baz",{"one":{"_placeholder":true,"num":0}},[{"_placeholder":true,"num":1}]]',
+        [b"zero", b"one"],
+    )
+    assert encode(Packet(ACK, "/", [b"x"], 0)) == (b'61-0[{"_placeholder":true,"num":0}]', [b"x"])
+    assert SOCKET_IO_TEXT.event("/", "e", b"x") == b'\x81\x27451-["e",{"_placeholder":true,"num":0}]\x82\x01x'
+
+
+def test_no_more_attachments_than_a_client_accepts() -> None:
+    assert len(encode(Packet(EVENT, "/", ["e", [b"x"] * 10]))[1]) == 10
+    with pytest.raises(ValueError, match="10 attachments"):
+        encode(Packet(EVENT, "/", ["e", [b"x"] * 11]))
 
 
 def test_a_binary_packet_may_have_no_attachment() -> None:
@@ -110,6 +126,10 @@ def test_what_closes_the_connection(messages: tuple[str | bytes, ...]) -> None:
         decoder.feed(messages[-1])
 
 
+def with_bytes(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -125,7 +145,17 @@ json_values = st.recursive(
 )
 def test_events_survive_the_way(namespace: str, name: str, arguments: list[Any], number: int | None) -> None:
     packet = Packet(EVENT, namespace, [name, *arguments], number)
-    assert decode(encode(packet)) == packet
+    assert decode(encode(packet)[0].decode()) == packet
+
+
+bytes_values = st.recursive(st.binary(max_size=20) | st.integers(-9, 9), with_bytes, max_leaves=5)
+
+
+@given(arguments=st.lists(bytes_values, max_size=2))
+def test_attachments_survive_the_way(arguments: list[Any]) -> None:
+    packet = Packet(EVENT, "/", ["e", *arguments], 1)
+    text, attachments = encode(packet)
+    assert decode(text.decode(), *attachments) == packet
 
 
 @given(st.text(max_size=60))
@@ -137,11 +167,11 @@ def test_noise_is_a_packet_or_an_error(noise: str) -> None:
 
 
 def test_the_open_packet() -> None:
-    text = engineio.open_packet("abc", ping_interval_s=0.3, ping_timeout_s=20, max_payload=1_000_000)
+    text = engineio.open_packet("abc", ["websocket"], ping_interval_s=0.3, ping_timeout_s=20, max_payload=1_000_000)
     assert text[0] == "0"
     assert json.loads(text[1:]) == {
         "sid": "abc",
-        "upgrades": [],
+        "upgrades": ["websocket"],
         "pingInterval": 300,
         "pingTimeout": 20000,
         "maxPayload": 1000000,
@@ -173,6 +203,17 @@ def test_the_heartbeat_waits_for_its_pong() -> None:
     assert heartbeat.look_at(130) == 155
     assert heartbeat.tick(155) == "ping"
     assert heartbeat.tick(175) == "lost"
+
+
+def test_a_ping_that_is_sent_a_little_late_moves_no_end() -> None:
+    heartbeat = Heartbeat(0, 25, 20)
+    assert heartbeat.tick(25.5) == "ping"
+    assert heartbeat.tick(44.9) is None
+    assert heartbeat.tick(45) == "lost"
+    stalled = Heartbeat(0, 25, 20)
+    assert stalled.tick(100) == "ping"
+    assert stalled.tick(118.9) is None
+    assert stalled.tick(119) == "lost"
 
 
 def test_a_pong_nobody_asked_for_moves_nothing() -> None:

@@ -193,7 +193,9 @@ async def test_origins(folder: Path, origin: str, host: str, allowed: bool) -> N
 @pytest.mark.parametrize(
     ("path", "headers", "code"),
     [
-        ("/socket.io/?EIO=4&transport=polling", {}, 0),
+        ("/socket.io/?EIO=4&transport=carrier-pigeon", {}, 0),
+        ("/socket.io/?EIO=4&transport=polling&sid=abc", {}, 1),
+        ("/socket.io/?transport=polling", {}, 5),
         ("/socket.io/", {}, 0),
         ("/socket.io/?EIO=4&transport=websocket&sid=abc", UPGRADE, 1),
         ("/socket.io/?EIO=4&transport=websocket", {}, 3),

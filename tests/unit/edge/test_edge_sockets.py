@@ -59,6 +59,7 @@ class Studio:
         on("/", "note", self.note, payload=Say, access=Access.PUBLIC)
         on("/", "emit-first", self.emit_first, payload=Nothing, access=Access.PUBLIC)
         on("/", "blob", self.blob, payload=Blob, access=Access.PUBLIC)
+        on("/", "mirror", self.mirror, payload=Blob, access=Access.PUBLIC)
 
     async def who(self, connection: SocketConnection, payload: Nothing) -> dict[str, Any]:
         return {
@@ -100,6 +101,10 @@ class Studio:
 
     async def blob(self, connection: SocketConnection, payload: Blob) -> int:
         return len(payload.data)
+
+    async def mirror(self, connection: SocketConnection, payload: Blob) -> dict[str, Any]:
+        connection.emit("mirrored", {"data": payload.data, "size": len(payload.data)})
+        return {"copies": [payload.data] * len(payload.data)}
 
     async def on_leave(self, connection: SocketConnection) -> None:
         self.left.append((connection.namespace, connection.principal.viewer_id, connection.rooms))
@@ -228,6 +233,39 @@ async def test_binary_attachments(tmp_path: Path) -> None:
         await client.send('451-8["note",{"text":{"_placeholder":true,"num":0}}]')
         await client.send_frame(2, b"12345")
         assert '"VALIDATION_FAILED"' in await client.text()
+
+
+async def test_bytes_go_out_as_attachments(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with running_edge(tmp_path, Studio().registry) as edge:
+        client = await edge.viewer()
+        await client.send('451-7["mirror",{"data":{"_placeholder":true,"num":0}}]')
+        await client.send_frame(2, b"ab")
+        assert await client.text() == '451-["mirrored",{"data":{"_placeholder":true,"num":0},"size":2}]'
+        assert await client.frame() == (2, b"ab")
+        copies = '[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'
+        assert await client.text() == f'462-7[{{"ok":true,"data":{{"copies":{copies}}}}}]'
+        assert [await client.frame() for _ in range(2)] == [(2, b"ab")] * 2
+        await client.call("join", {"text": "live"})
+        edge.rooms.emit("/", "live", "picture", b"png")
+        assert await client.text() == '451-["picture",{"_placeholder":true,"num":0}]'
+        assert await client.frame() == (2, b"png")
+        with pytest.raises(ValueError, match="attachments"):
+            edge.rooms.emit("/", "live", "album", [b"png"] * 11)
+        await client.send('451-8["mirror",{"data":{"_placeholder":true,"num":0}}]')
+        await client.send_frame(2, b"x" * 11)
+        assert (await client.text()).startswith('451-["mirrored"')
+        assert await client.frame() == (2, b"x" * 11)
+        assert '"INTERNAL_ERROR"' in await client.text()
+        assert (await client.call("who"))["ok"]
+
+
+async def test_what_a_client_answers_is_read_and_ignored(tmp_path: Path) -> None:
+    async with running_edge(tmp_path, Studio().registry) as edge:
+        client = await edge.viewer()
+        await client.send("33[1]")
+        await client.send('461-3[{"_placeholder":true,"num":0}]')
+        await client.send_frame(2, b"x")
+        assert (await client.call("who"))["ok"]
 
 
 async def test_rooms(tmp_path: Path) -> None:

@@ -1,0 +1,213 @@
+"""The Engine.IO endpoint: handshakes of both transports, polls, posts, and the WebSocket that takes over.
+
+Source: engine.io-protocol, v4; refusals are JSON with the codes of the reference server.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import trio
+
+from dorami_core.base.errors import DoramiError
+from dorami_core.edge import engineio, payload, websocket
+from dorami_core.edge.connection import WebSocketTransport
+from dorami_core.edge.engineio import EngineError, Refusal
+from dorami_core.edge.exchange import Answer, Exchange
+from dorami_core.edge.http1 import BadRequest, Headers, Request, encode_head
+from dorami_core.edge.polling import Polling
+from dorami_core.edge.session import Ended, Handshake, Session
+
+_YIELD_EVERY = 100
+_TEXT = ("Content-Type", "text/plain; charset=UTF-8")
+
+
+async def serve_engine_io(exchange: Exchange) -> Answer | WebSocketTransport | None:
+    """None: the peer is gone."""
+    request, services = exchange.request, exchange.services
+    query = request.query
+    refusal = _refusal(request)
+    if refusal is not None:
+        return _refuse(exchange, refusal)
+    if not exchange.origin_allowed:
+        raise DoramiError("FORBIDDEN", problem="origin")
+    is_polling = query["transport"] == "polling"
+    if "sid" not in query:
+        return _open_polling(exchange) if is_polling else _open_websocket(exchange)
+    session = services.sessions.find(query["sid"])
+    if session is not None:
+        session.on_time(trio.current_time())  # the wheel may be up to a tick late
+    if services.sessions.has_moved(query["sid"]):
+        return _refuse(exchange, Refusal.BAD_REQUEST) if is_polling else _turn_away(exchange)
+    if session is None and request.method == "GET" and is_polling and services.sessions.take_left(query["sid"]):
+        return _text(exchange, engineio.NOOP.encode())
+    if session is None or session.polling is None or not session.is_open:
+        return _refuse(exchange, Refusal.SESSION_UNKNOWN)
+    if not is_polling:
+        return _probe(exchange, session, session.polling)
+    if request.method == "GET":
+        return await _poll(exchange, session, session.polling)
+    return await _push(exchange, session, session.polling)
+
+
+def _refusal(request: Request) -> Refusal | None:
+    query = request.query
+    if query.get("transport") not in ("polling", "websocket"):
+        return Refusal.TRANSPORT_UNKNOWN
+    if query.get("EIO") != "4":
+        return Refusal.UNSUPPORTED_VERSION
+    is_polling = query["transport"] == "polling"
+    if request.method != "GET" and not (request.method == "POST" and is_polling and "sid" in query):
+        return Refusal.BAD_HANDSHAKE_METHOD
+    return None if is_polling or request.wants_websocket else Refusal.BAD_REQUEST
+
+
+def _headers(exchange: Exchange) -> Headers:
+    return [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), *exchange.cors]
+
+
+def _refuse(exchange: Exchange, refusal: Refusal) -> Answer:
+    return Answer(400, [("Content-Type", "application/json"), *_headers(exchange)], refusal.body())
+
+
+def _text(exchange: Exchange, body: bytes) -> Answer:
+    return Answer(200, [_TEXT, *_headers(exchange)], body)
+
+
+def _handshake(exchange: Exchange) -> Handshake:
+    request, services = exchange.request, exchange.services
+    return Handshake(
+        address=services.proxies.client(request.peer, "http", request.headers).peer,
+        lang=request.lang,
+        access_token=request.cookie("access_token"),
+        guest_token=request.cookie("guest"),
+    )
+
+
+def _open_polling(exchange: Exchange) -> Answer:
+    services = exchange.services
+    session = Session(None, _handshake(exchange), services)
+    session.polling = Polling(secrets.token_urlsafe(15))
+    if not services.sessions.add(session.polling.sid, session):
+        raise DoramiError("UNAVAILABLE")
+    return _text(exchange, session.begin(session.polling.sid, ("websocket",)).encode())
+
+
+async def _poll(exchange: Exchange, session: Session, polling: Polling) -> Answer | None:
+    """Holds the GET until there is something to say."""
+    if polling.is_polled:
+        session.end("overlap")
+        return _refuse(exchange, Refusal.BAD_REQUEST)
+    polling.is_polled = True
+    outbox, connection = session.outbox, exchange.connection
+    try:
+        while session.is_open and not outbox.queued_bytes and not polling.is_probed:
+            if not await polling.wait(connection.sock):
+                session.end("transport_close")
+                return None
+    except OSError:
+        session.end("peer_reset")
+        raise
+    except trio.Cancelled:
+        connection.respond_nowait(exchange.request, 200, _text(exchange, b"").headers, polling.farewell.encode())
+        raise
+    packets = outbox.take(session.services.settings.max_payload_bytes, payload.from_frames)
+    ending = engineio.NOOP if session.is_open else polling.farewell
+    answer = _text(exchange, payload.SEPARATOR_BYTES.join(packets) or ending.encode())
+
+    def after(is_sent: bool) -> None:
+        polling.is_polled = False
+        if not is_sent:
+            session.end("peer_reset")
+
+    return Answer(answer.status, answer.headers, answer.body, after)
+
+
+async def _push(exchange: Exchange, session: Session, polling: Polling) -> Answer:
+    """Takes a POST's packets; answered when all of them have been taken, so that who floods has to wait."""
+    if polling.is_pushed:
+        session.end("overlap")
+        return _refuse(exchange, Refusal.BAD_REQUEST)
+    polling.is_pushed = True
+    try:
+        body = await exchange.connection.read_body(exchange.request, session.services.settings.max_payload_bytes)
+        for count, message in enumerate(payload.split(body), 1):
+            if not session.is_open:
+                break
+            await session.receive(message)
+            if not count % _YIELD_EVERY:
+                await trio.lowlevel.checkpoint()
+    except Ended as end:
+        session.end(end.reason, engineio.NOOP)
+        if end.reason != "transport_close":
+            return _refuse(exchange, Refusal.BAD_REQUEST)
+        if not polling.is_polled:
+            session.services.sessions.leave(polling.sid)
+        return _text(exchange, b"ok")
+    except EngineError:
+        session.end("parse_error")
+        return _refuse(exchange, Refusal.BAD_REQUEST)
+    except BadRequest as bad:
+        session.end("message_too_big" if bad.status == 413 else "transport_close")
+        if bad.status == 413:
+            raise DoramiError("PAYLOAD_TOO_LARGE") from None
+        return _refuse(exchange, Refusal.BAD_REQUEST)
+    except (OSError, trio.TooSlowError):
+        session.end("peer_reset")
+        raise
+    finally:
+        polling.is_pushed = False
+    return _text(exchange, b"ok") if session.is_open else _refuse(exchange, Refusal.BAD_REQUEST)
+
+
+def _open_websocket(exchange: Exchange) -> Answer | WebSocketTransport:
+    refused = _websocket_refusal(exchange)
+    if refused is not None:
+        return refused
+    sock = exchange.connection.sock
+    session = Session(sock, _handshake(exchange), exchange.services)
+    return WebSocketTransport(sock, session, _accept(exchange))
+
+
+def _probe(exchange: Exchange, session: Session, polling: Polling) -> Answer | WebSocketTransport | None:
+    refused = _websocket_refusal(exchange)
+    if refused is not None:
+        return refused
+    if polling.probe is not None:
+        return _turn_away(exchange)
+    transport = WebSocketTransport(exchange.connection.sock, session, _accept(exchange))
+    polling.probe = trio.CancelScope()
+    return transport
+
+
+def _turn_away(exchange: Exchange) -> Answer | None:
+    """The session has a WebSocket already: this one is opened and closed, which a browser can tell from a network
+    that lets no WebSocket through."""
+    refused = _websocket_refusal(exchange)
+    if refused is None:
+        _accept(exchange)
+        exchange.connection.sock.send(websocket.encode_close(1008, "the session has a WebSocket"))
+    return refused
+
+
+def _websocket_refusal(exchange: Exchange) -> Answer | None:
+    """RFC 6455, 4.2.1."""
+    headers = exchange.request.headers
+    if headers.get("sec-websocket-version") != "13":
+        return Answer(426, [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), *exchange.cors])
+    try:
+        websocket.accept_key(headers.get("sec-websocket-key", ""))
+    except ValueError:
+        raise DoramiError("VALIDATION_FAILED", problem="Sec-WebSocket-Key") from None
+    return None
+
+
+def _accept(exchange: Exchange) -> bytes:
+    """Answers 101 (RFC 6455, 4.2.2); what the client has sent after its request."""
+    exchange.services.counters.requests[101] += 1
+    first = exchange.connection.take_rest()
+    accept = websocket.accept_key(exchange.request.headers["sec-websocket-key"])
+    head = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
+    # 129 bytes on a socket whose earlier answers were taken: the kernel takes them at once
+    exchange.connection.sock.send(encode_head(101, head))
+    return first
