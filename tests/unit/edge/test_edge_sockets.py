@@ -235,7 +235,7 @@ async def test_binary_attachments(tmp_path: Path) -> None:
         assert '"VALIDATION_FAILED"' in await client.text()
 
 
-async def test_bytes_go_out_as_attachments(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bytes_go_out_as_attachments(tmp_path: Path) -> None:
     async with running_edge(tmp_path, Studio().registry) as edge:
         client = await edge.viewer()
         await client.send('451-7["mirror",{"data":{"_placeholder":true,"num":0}}]')
