@@ -144,6 +144,26 @@ def test_a_line_of_chat_reaches_a_second_browser(visit: Callable[..., Page], art
     reader.screenshot(path=artefacts / "live-1440x900.png")
 
 
+def test_a_network_that_lets_no_websocket_through(browser: Browser, demo: RunningDorami) -> None:
+    context = browser.new_context(base_url=demo.web, viewport=PHONE, locale="ko-KR")  # type: ignore[arg-type]
+    name = {"email": "polling@example.test", "name": "polling", "instagramId": "polling"}
+    assert context.request.post("/api/auth/dev-login", data=name).ok
+    page = context.new_page()
+    polls: list[str] = []
+    page.on("request", lambda request: polls.append(request.url) if "transport=polling" in request.url else None)
+    page.add_init_script(
+        """window.WebSocket = class {
+             constructor() { setTimeout(() => { this.onerror?.(new Event("error")); this.onclose?.({ code: 1006 }); }); }
+             send() {} close() {} };"""
+    )
+    page.goto("/live/demo")
+    page.get_by_test_id("chat-input").fill("폴링으로 왔어요")
+    page.get_by_test_id("chat-send").click()
+    expect(page.get_by_test_id("chat-line").filter(has_text="폴링으로 왔어요")).to_be_visible()
+    assert polls
+    context.close()
+
+
 def test_from_the_live_page_to_a_paid_order(visit: Callable[..., Page], bag: dict[str, Any], artefacts: Path) -> None:
     page = visit("/live/demo", email="buyer@example.test")
     page.get_by_test_id("product-card").click()

@@ -52,7 +52,9 @@ export class Connection {
     // A guest's identity is a cookie of this host, so credentials are all that is needed.
     const open = (namespace: string) =>
       io(edgeOrigin + namespace, {
-        transports: ["websocket"],
+        // Polling for networks that let no WebSocket through.
+        transports: ["websocket", "polling"],
+        tryAllTransports: true,
         withCredentials: true,
         reconnectionDelay: 300,
         reconnectionDelayMax: 4000,
