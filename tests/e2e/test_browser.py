@@ -153,7 +153,9 @@ def test_a_network_that_lets_no_websocket_through(browser: Browser, demo: Runnin
     page.on("request", lambda request: polls.append(request.url) if "transport=polling" in request.url else None)
     page.add_init_script(
         """window.WebSocket = class {
-             constructor() { setTimeout(() => { this.onerror?.(new Event("error")); this.onclose?.({ code: 1006 }); }); }
+             constructor() {
+               setTimeout(() => { this.onerror?.(new Event("error")); this.onclose?.({ code: 1006 }); });
+             }
              send() {} close() {} };"""
     )
     page.goto("/live/demo")
