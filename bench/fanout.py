@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
 
 import trio
 
 from bench.ingest import make_seller, make_stream
+from bench.peers.socketio import open_socketio
 from bench.report import Outcome, percentile, progress
 from bench.target import CannotRun, Target, add_arguments, open_target
 from bench.viewers import Viewer, connect
@@ -29,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--senders", type=int, default=4)
     parser.add_argument("--stream", help="the key of a broadcast (default: one is made)")
+    parser.add_argument("--peer", action="store_true", help="the same load on Socket.IO 4.8 on Node, beside ours")
     parser.add_argument(
         "--tokens", type=Path, help="a file of access tokens, one a line: the senders of a named target"
     )
@@ -41,7 +43,23 @@ def run(options: argparse.Namespace) -> Outcome:
         if stream is None:
             with make_seller(options, target) as seller:
                 stream = make_stream(seller)["streamKey"]
-        return trio.run(_load, options, target, stream, tokens)
+        ours = trio.run(_load, options, target, stream, tokens)
+    if not options.peer:
+        return ours
+    with open_socketio() as target:
+        peer = trio.run(_load, options, target, "bench", [None] * options.senders)
+    return compare(ours, peer)
+
+
+def compare(ours: Outcome, peer: Outcome) -> Outcome:
+    """Our outcome with the peer's figures as `peer_*`, and ours divided by them as ratios; below 1 is better."""
+    figures = {f"peer_{name}": value for name, value in peer.results.items()}
+    ratios = {
+        name: float(ours.results[name]) / float(peer.results[name])
+        for name in ("cpu_us_per_delivery", "latency_p50_ms", "latency_p99_ms", "memory_bytes_per_viewer")
+        if name in ours.results and float(peer.results.get(name, 0))
+    }
+    return Outcome({**ours.results, **figures}, ratios, ours.violations)
 
 
 def _tokens(options: argparse.Namespace, target: Target) -> Iterator[str]:
@@ -55,7 +73,7 @@ def _tokens(options: argparse.Namespace, target: Target) -> Iterator[str]:
                 yield client.headers["Authorization"].removeprefix("Bearer ")
 
 
-async def _load(options: argparse.Namespace, target: Target, stream: str, tokens: list[str]) -> Outcome:
+async def _load(options: argparse.Namespace, target: Target, stream: str, tokens: Sequence[str | None]) -> Outcome:
     viewers: list[Viewer] = []
     idle_bytes = target.resident_bytes()
     async with trio.open_nursery() as nursery:
@@ -96,7 +114,7 @@ async def _load(options: argparse.Namespace, target: Target, stream: str, tokens
         "latency_p50_ms": percentile(latencies_s, 0.5) * 1e3,
         "latency_p99_ms": percentile(latencies_s, 0.99) * 1e3,
     }
-    if target.server is not None:
+    if target.pid is not None:
         results["cpu_us_per_delivery"] = cpu_s / max(deliveries, 1) * 1e6
         results["server_cores_busy"] = cpu_s / took_s
         results["memory_bytes_per_viewer"] = (joined_bytes - idle_bytes) / max(len(viewers), 1)

@@ -122,7 +122,7 @@ async def _load(options: argparse.Namespace, target: Target, folder: Path, strea
         "first_key_frame_p50_ms": percentile(measured.first_key_frames_s, 0.5) * 1e3,
         "first_key_frame_p99_ms": percentile(measured.first_key_frames_s, 0.99) * 1e3,
     }
-    if target.server is not None:
+    if target.pid is not None:
         results["cpu_ms_per_megabit_in"] = cpu_s / megabits * 1e3
         results["server_cores_busy"] = cpu_s / took_s
     missing = count * options.viewers - len(measured.first_key_frames_s)

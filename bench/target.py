@@ -16,6 +16,8 @@ import attrs
 
 from dorami_core.testing.server import RunningDorami, running_dorami
 
+CORES = sorted(os.sched_getaffinity(0))
+"""Read before anything is pinned."""
 TICKS_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -25,25 +27,26 @@ class CannotRun(Exception):
 
 @attrs.frozen
 class Target:
-    """`server` is None for one that is not ours: then there is no CPU to read."""
+    """`server` is None for one that was not started here; without a `pid` there is no CPU to read."""
 
     web: str
     edge: str
     rtmp: str
     server: RunningDorami | None
+    pid: int | None = None
 
     def cpu_s(self) -> float:
         """CPU seconds of the main process so far, its threads included, its children not; 0 for a named target."""
-        if self.server is None:
+        if self.pid is None:
             return 0.0
-        fields = Path(f"/proc/{self.server.process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) * TICKS_S
 
     def resident_bytes(self) -> int:
         """Resident memory of the main process; 0 for a named target."""
-        if self.server is None:
+        if self.pid is None:
             return 0
-        pages = int(Path(f"/proc/{self.server.process.pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -56,8 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def split_cores() -> tuple[list[int], list[int]]:
     """For the server and for the load: one core each where there are two, else the same for both."""
-    cores = sorted(os.sched_getaffinity(0))
-    return (cores[:1], cores[1:2]) if len(cores) > 1 else (cores, cores)
+    return (CORES[:1], CORES[1:2]) if len(CORES) > 1 else (CORES, CORES)
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def open_target(
         try:
             with running_dorami(data, *up_options, cores=theirs, environ={**exempt, **(environ or {})}) as server:
                 os.sched_setaffinity(0, ours)
-                yield Target(server.web, server.edge, server.rtmp, server)
+                yield Target(server.web, server.edge, server.rtmp, server, server.process.pid)
         except RuntimeError as error:
             raise CannotRun(str(error)) from error
 

@@ -38,7 +38,10 @@ def test_every_setting_is_in_the_file_with_its_default() -> None:
 def test_lock_files_name_no_index() -> None:
     for lock in (ROOT / "requirements").glob("*.lock"):
         assert "://" not in lock.read_text("utf-8")
-    for package_lock in [*ROOT.glob("plugins/*/web/package-lock.json"), *ROOT.glob("tests/e2e/*/package-lock.json")]:
+    patterns = ("plugins/*/web/package-lock.json", "tests/e2e/*/package-lock.json", "bench/peers/*/package-lock.json")
+    package_locks = [file for pattern in patterns for file in ROOT.glob(pattern)]
+    assert len(package_locks) >= 3
+    for package_lock in package_locks:
         assert '"resolved"' not in package_lock.read_text("utf-8")
 
 

@@ -1,0 +1,1 @@
+"""Peers that a bench runs beside ours, under the same load."""
