@@ -35,7 +35,7 @@ class BalanceView:
 class TransactionView:
     """One entry of the ledger."""
 
-    id: str
+    id: UUID
     transaction_type: EntryKind
     amount: int
     """Minor units, signed."""

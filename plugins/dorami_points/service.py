@@ -50,7 +50,7 @@ class Points:
             raise invalid("cursor", "is not one of ours")
         rows = await store.page(self._host.db, user_id, None if cursor is None else int(cursor), limit + 1)
         shown = [_view(row) for row in rows[:limit]]
-        return Paged(list(shown), shown[-1].id if len(rows) > limit else None)
+        return Paged(list(shown), str(rows[limit - 1]["id"]) if len(rows) > limit else None)
 
     async def adjust(self, staff: UserIdentity, wish: Adjustment) -> TransactionView:
         reason = wish.reason.strip()
@@ -170,7 +170,7 @@ def until_hour(now: datetime, timezone: str, hour: int) -> float:
 
 def _view(row: Row) -> TransactionView:
     return TransactionView(
-        id=str(row["id"]),
+        id=row["public_id"],
         transaction_type=row["kind"],
         amount=row["amount"],
         balance_after=row["balance_after"],

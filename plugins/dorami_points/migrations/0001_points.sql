@@ -7,6 +7,7 @@ COMMENT ON TABLE points.accounts IS 'One row to lock for each user who ever had 
 
 CREATE TABLE points.ledger (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    public_id uuid NOT NULL UNIQUE DEFAULT gen_random_uuid(),
     user_id uuid NOT NULL REFERENCES points.accounts,
     kind text NOT NULL CHECK (kind IN ('EARNED_ORDER', 'USED_ORDER', 'RETURNED_ORDER', 'TAKEN_BACK_ORDER', 'EXPIRED',
                                        'ADJUSTED')),
