@@ -6,6 +6,16 @@ from dorami_core.hooks import EventMeta, Money, Tx, hookspec
 from dorami_orders.api import OrderView
 from dorami_orders.model import OrderCancelled, OrderCreated, OrderDraft, OrderExpired, OrderPaid, OrderShipped
 
+__all__ = [
+    "OrderCancelled",
+    "OrderCreated",
+    "OrderDraft",
+    "OrderExpired",
+    "OrderHooks",
+    "OrderPaid",
+    "OrderShipped",
+]
+
 
 class OrderHooks:
     """Implement the ones you need; `requires = ("dorami_orders",)`."""

@@ -125,7 +125,9 @@ class Orders:
         waiting = [order for order in await self._orders.find_many(tx, keys) if order.status == "PENDING_PAYMENT"]
         await self._catalog.lock_variants(tx, [item.variant_id for order in waiting for item in order.items])
         await store.lock(tx, [order.id for order in waiting])
-        for order in await self._orders.find_many(tx, [order.id for order in waiting]):
+        found = await self._orders.find_many(tx, [order.id for order in waiting])
+        # Plugins lock rows of each order's user: those too are locked in one order, whoever else ends orders now.
+        for order in sorted(found, key=lambda order: (order.user_id, order.id)):
             if order.status != "PENDING_PAYMENT" or not await store.is_due(tx, order.id):
                 continue
             await self._end(tx, order, change_for(Step.EXPIRE, order.status, order.shipping_status))

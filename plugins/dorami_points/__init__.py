@@ -1,0 +1,1 @@
+"""Points: earned with a paid order, spent in a later one."""
