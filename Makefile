@@ -23,7 +23,7 @@ build: $(VENV)/.run $(DIST)
 test: $(VENV)/.dev $(DIST) $(NODE_TESTS)/node_modules/.installed
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev $(WEB)/node_modules/.installed
 	$(BIN)/ruff check dorami_core plugins tests bench
 	$(BIN)/ruff format --check dorami_core plugins tests bench
 	$(BIN)/mypy dorami_core plugins bench
