@@ -83,7 +83,6 @@ async def test_without_the_lock_they_are_spent_twice(shop: Any, monkeypatch: pyt
     with pytest.raises(AssertionError, match="INSUFFICIENT_POINTS"):
         await spend_twice(shop)
     assert arrived == 2
-    assert await shop.points.prove() != []
     monkeypatch.undo()
     await shop.bench.db.execute("ALTER TABLE points.ledger DISABLE TRIGGER append_only")
     await shop.bench.db.execute("ALTER TABLE points.allotments DISABLE TRIGGER append_only")
