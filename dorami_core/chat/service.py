@@ -82,11 +82,11 @@ class ChatService:
             history = await self._store.history(live_id, self._clock.now())
             if room.version == version and not room.lock.locked():
                 conn.emit("chat:history", history)
-                conn.join(live_id)
+                await conn.join(live_id)
                 return
         async with room.lock:
             conn.emit("chat:history", await self._store.history(live_id, self._clock.now()))
-            conn.join(live_id)
+            await conn.join(live_id)
 
     async def send(self, principal: Principal, live_id: str, message: str, client_id: str | None) -> Receipt:
         """Sends the text as it was written. UNAUTHORIZED, STREAM_NOT_FOUND, VALIDATION_FAILED, CONFLICT (chat is

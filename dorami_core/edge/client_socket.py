@@ -53,7 +53,7 @@ class ClientSocket(Member):
     def rooms(self) -> frozenset[str]:
         return frozenset(self.joined)
 
-    def join(self, room: str) -> None:
+    async def join(self, room: str) -> None:
         """Without effect once the client has left."""
         if not self._gone:
             self._session.services.rooms.join(self, room)

@@ -228,6 +228,11 @@ class RoomIndex:
         for member in members:
             self.direct(member, encoded[member.wire])
 
+    def cut_viewer(self, viewer: ViewerId, reason: str) -> None:
+        for _, members in [item for item in self._viewers.items() if item[0][1] == viewer]:
+            for member in list(members):
+                member.outbox.cut(reason)
+
     def statistics(self) -> RoomStatistics:
         tally = self._tally
         return RoomStatistics(

@@ -37,6 +37,11 @@ class Rooms(Protocol):
         """To every socket of the namespace."""
         ...
 
+    def cut_viewer(self, viewer: ViewerId, reason: str) -> None:
+        """Ends all connections of one person, in every process, within a second; `reason` (`banned`) is counted and
+        tells his client whether to come back."""
+        ...
+
 
 class SocketConnection(Protocol):
     """One client in one namespace."""
@@ -54,7 +59,10 @@ class SocketConnection(Protocol):
 
     @property
     def rooms(self) -> frozenset[str]: ...
-    def join(self, room: str) -> None: ...
+    async def join(self, room: str) -> None:
+        """Returns once the socket hears everything said in the room from now on; without effect once it is gone."""
+        ...
+
     def leave(self, room: str) -> None: ...
     def emit(self, event: str, data: Any) -> None:
         """To this client alone, in order with what its rooms say."""

@@ -36,7 +36,7 @@ class ViewerSockets:
         # Counted before the first wait: a socket that goes away meanwhile is uncounted by its disconnect.
         self._viewers.join(conn, key)
         # In the room before it too, so that the newcomer hears the push that its coming causes.
-        conn.join(key)
+        await conn.join(key)
         stream = await self._streams.find(key)
         if stream is None:
             conn.leave(key)

@@ -54,7 +54,7 @@ class StreamSockets:
         if self._viewers.has_joined(conn, key):
             if is_new_person:
                 self._name(conn, key, "user:joined")
-            conn.join(key)
+            await conn.join(key)
         snapshot = {
             "stream": to_json(describe(stream, self._viewers.count(key))),
             "viewerCount": self._viewers.count(key),

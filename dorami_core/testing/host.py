@@ -53,6 +53,7 @@ class RecordingRooms:
 
     def __init__(self) -> None:
         self.said: list[Said] = []
+        self.cut: list[tuple[ViewerId, str]] = []
 
     def emit(self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED) -> None:
         self.said.append(Said(namespace, room, event, data))
@@ -62,6 +63,9 @@ class RecordingRooms:
 
     def emit_to_all(self, namespace: str, event: str, data: Any) -> None:
         self.said.append(Said(namespace, "", event, data))
+
+    def cut_viewer(self, viewer: ViewerId, reason: str) -> None:
+        self.cut.append((viewer, reason))
 
     def heard(self, to: str, event: str | None = None) -> list[Said]:
         """What a room or viewer was told, oldest first."""

@@ -40,6 +40,7 @@ class RecordedRooms:
 
     def __init__(self) -> None:
         self.said: list[Said] = []
+        self.cut: list[tuple[ViewerId, str]] = []
         self._members: dict[tuple[str, str], list[RecordedConnection]] = defaultdict(list)
 
     def emit(self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED) -> None:
@@ -52,6 +53,9 @@ class RecordedRooms:
 
     def emit_to_all(self, namespace: str, event: str, data: Any) -> None:
         self.said.append(Said(namespace, None, event, data))
+
+    def cut_viewer(self, viewer: ViewerId, reason: str) -> None:
+        self.cut.append((viewer, reason))
 
     def of(self, event: str) -> list[Any]:
         """The data of every event of this name, in order."""
@@ -82,7 +86,7 @@ class RecordedConnection:
     def rooms(self) -> frozenset[str]:
         return frozenset(self._joined)
 
-    def join(self, room: str) -> None:
+    async def join(self, room: str) -> None:
         if room not in self._joined:
             self._joined.add(room)
             self._rooms.enter(self, room)

@@ -65,11 +65,11 @@ async def test_the_official_client(
     registry, left = SocketRegistry(), trio.Event()
 
     async def join(connection: SocketConnection, payload: Join) -> dict[str, Any]:
-        connection.join(payload.stream_key)
+        await connection.join(payload.stream_key)
         return {"streamKey": payload.stream_key, "rooms": sorted(connection.rooms)}
 
     async def join_chat(connection: SocketConnection, payload: JoinRoom) -> None:
-        connection.join(payload.live_id)
+        await connection.join(payload.live_id)
 
     async def send(connection: SocketConnection, payload: Send) -> dict[str, Any]:
         edge.rooms.emit("/chat", payload.live_id, "chat:message", {"message": payload.message})

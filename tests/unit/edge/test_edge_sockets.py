@@ -71,7 +71,7 @@ class Studio:
         }
 
     async def join(self, connection: SocketConnection, payload: Say) -> None:
-        connection.join(payload.text)
+        await connection.join(payload.text)
 
     async def leave(self, connection: SocketConnection, payload: Say) -> None:
         connection.leave(payload.text)
