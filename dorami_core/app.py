@@ -37,6 +37,8 @@ from dorami_core.chat import sockets as chat_sockets
 from dorami_core.chat.service import ChatService
 from dorami_core.chat.store import ChatStore
 from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.link import RedisLink
+from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.server import serve_edge
 from dorami_core.edge.sockets import SocketRegistry
@@ -145,7 +147,9 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
 
         authenticator = Authenticator(environment.jwt_secret, clock)
         users = Users(db, AddressCipher(environment.profile_encryption_key), environment.admin_emails)
-        rooms = RoomIndex(settings.section(EdgeSettings).gather_max_s)
+        edge, link = settings.section(EdgeSettings), RedisLink(stores.redis)
+        rooms = RoomIndex(edge.gather_max_s, link, told_max_bytes=edge.queue_max_bytes // 2)
+        recovery = Recovery(stores.redis)
         sockets = SocketRegistry()
         viewers = LocalViewers(rooms, clock)
         broadcasts = Broadcasts(
@@ -203,6 +207,8 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 "chat": chat.statistics,
                 "broadcast": lambda: broadcasts.statistics().broadcasts,
                 "rooms": rooms.statistics,
+                "link": link.statistics,
+                "recovery": recovery.statistics,
                 "edge": edge_counters.statistics,
             }
         )
@@ -233,6 +239,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 health_checks={
                     "database": HealthCheck(partial(db.fetchval, "SELECT 1")),
                     "redis": HealthCheck(stores.redis.ping, required=False),
+                    "rooms": HealthCheck(link.ping, required=False),
                 },
                 templates=[templates for _, templates in dispatcher.register("register_templates")],
             ),
@@ -240,6 +247,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
 
         # What delivers starts first and stops last, so that whatever the listeners still do is told.
         services = await stack.enter_async_context(_nursery())
+        await services.start(link.run, rooms)
         services.start_soon(supervise, "outbox", outbox.run)
         services.start_soon(supervise, "outbox purge", outbox.keep_house)
         services.start_soon(supervise, "deadlines", deadlines.run)
@@ -256,7 +264,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 serve_edge,
                 options.host,
                 options.edge_port,
-                settings=settings.section(EdgeSettings),
+                settings=edge,
                 hosts=web.hosts,
                 cors_origins=environment.cors_origins,
                 trusted_proxies=web.trusted_proxies,
@@ -264,6 +272,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 authenticator=authenticator,
                 sockets=sockets,
                 rooms=rooms,
+                recovery=recovery,
                 video=VideoOut(hub, hls),
                 catalogue=catalogue,
                 clock=clock,

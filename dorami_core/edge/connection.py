@@ -8,8 +8,9 @@ import socket
 import trio
 
 from dorami_core.edge import engineio, websocket
+from dorami_core.edge.peer import Ended
 from dorami_core.edge.polling import Polling
-from dorami_core.edge.session import Ended, Session
+from dorami_core.edge.session import Session
 from dorami_core.edge.wire import Chunk, text_frame
 
 UPGRADE_TIMEOUT_S = 10.0

@@ -15,8 +15,9 @@ from dorami_core.edge.connection import WebSocketTransport
 from dorami_core.edge.engineio import EngineError, Refusal
 from dorami_core.edge.exchange import Answer, Exchange
 from dorami_core.edge.http1 import BadRequest, Headers, Request, encode_head
+from dorami_core.edge.peer import Ended, Handshake
 from dorami_core.edge.polling import Polling
-from dorami_core.edge.session import Ended, Handshake, Session
+from dorami_core.edge.session import Session
 
 _YIELD_EVERY = 100
 _TEXT = ("Content-Type", "text/plain; charset=UTF-8")

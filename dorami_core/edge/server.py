@@ -15,9 +15,10 @@ from dorami_core.base.errors import ErrorCatalogue
 from dorami_core.base.peers import Proxies
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.routes import serve_connection
-from dorami_core.edge.services import Authenticator, EdgeServices, VideoOut
+from dorami_core.edge.services import Admission, Authenticator, EdgeServices, OpenDoor, VideoOut
 from dorami_core.edge.sessions import SessionTable
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.edge.wheel import TimerWheel
@@ -47,6 +48,8 @@ async def serve_edge(
     video: VideoOut,
     catalogue: ErrorCatalogue,
     trusted_proxies: Sequence[str] = (),
+    admission: Admission | None = None,
+    recovery: Recovery | None = None,
     clock: Clock | None = None,
     counters: EdgeCounters | None = None,
     flv_queue_max_bytes: int = 8_000_000,
@@ -59,6 +62,7 @@ async def serve_edge(
     a second, and everything ends.
     """
     counters = counters or EdgeCounters()
+    recovery = recovery or Recovery()
     proxies = Proxies(trusted_proxies)
     listener = listen(host, port)
     with listener:
@@ -73,6 +77,8 @@ async def serve_edge(
                 proxies=proxies,
                 web_port=web_port,
                 authenticator=authenticator,
+                admission=admission or OpenDoor(),
+                recovery=recovery,
                 sockets=sockets,
                 rooms=rooms,
                 video=video,
@@ -87,6 +93,7 @@ async def serve_edge(
             try:
                 async with trio.open_nursery() as connections:
                     connections.start_soon(services.wheel.run)
+                    connections.start_soon(recovery.run)
                     task_status.started(listener.getsockname()[1])
                     await _accept(listener, connections, services)
             finally:

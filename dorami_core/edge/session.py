@@ -7,112 +7,42 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
 import trio
 
-from dorami_core.base.errors import DoramiError, Lang
-from dorami_core.base.principal import Principal
-from dorami_core.edge import engineio
+from dorami_core.base.errors import DoramiError
+from dorami_core.edge import engineio, websocket
 from dorami_core.edge.client_socket import ClientSocket
 from dorami_core.edge.msgpack_packets import MsgpackDecoder
-from dorami_core.edge.outbox import Outbox
+from dorami_core.edge.peer import Ended, Handshake, Peer, text_or_none
 from dorami_core.edge.polling import Polling
 from dorami_core.edge.services import EdgeServices
 from dorami_core.edge.socketio import Decoder, Packet, PacketError, PacketType
-from dorami_core.edge.wire import SOCKET_IO_MSGPACK, SOCKET_IO_TEXT, Chunk, WireFormat, text_frame
+from dorami_core.edge.wire import SOCKET_IO_MSGPACK, SOCKET_IO_TEXT, Chunk, text_frame
 
 _PING_FRAME = Chunk(text_frame(engineio.PING))
+_KICKED = 1008
 
 
-@attrs.frozen
-class Handshake:
-    """What the request said about its client."""
+class Session(Peer):
+    """A transport calls `begin`, then `receive` for each message, and `end`. On long polling `polling` is the
+    transport's state, on a WebSocket it is None."""
 
-    address: str
-    lang: Lang
-    access_token: str | None
-    guest_token: str | None
-
-
-class Ended(Exception):
-    """The session is over; `code` is sent as the WebSocket's close code unless None."""
-
-    def __init__(self, reason: str, code: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.code = code
-
-
-class Session:
-    """Reads messages one after another; nobody writes but Outbox.
-
-    A transport calls `begin`, then `receive` for each message, and `end`. On long polling `polling` is the transport's
-    state, on a WebSocket it is None.
-    """
-
-    __slots__ = (
-        "_connect_by",
-        "_decoder",
-        "_guest",
-        "_handshake",
-        "_heartbeat",
-        "_left",
-        "_reason",
-        "_resumed",
-        "_sockets",
-        "outbox",
-        "polling",
-        "services",
-        "wire",
-    )
+    __slots__ = ("_connect_by", "_decoder", "_heartbeat", "_left", "polling")
 
     def __init__(self, sock: socket.socket | None, handshake: Handshake, services: EdgeServices) -> None:
+        super().__init__(sock, handshake, services, SOCKET_IO_TEXT)
         settings = services.settings
-        self.services = services
-        self.polling: Polling | None = None
-        self.wire: WireFormat = SOCKET_IO_TEXT
-        self.outbox = Outbox(sock, services.workers, settings.queue_max_bytes, services.counters, self._outbox_changed)
         now = trio.current_time()
-        self._handshake = handshake
+        self.polling: Polling | None = None
         self._decoder: Decoder | MsgpackDecoder | None = None
         self._heartbeat = engineio.Heartbeat(now, settings.ping_interval_s, settings.ping_timeout_s)
         self._connect_by: float | None = now + settings.connect_timeout_s
-        self._sockets: dict[str, ClientSocket] = {}
         self._left: set[str] | None = None
-        self._guest: tuple[Principal, str | None] | None = None
-        self._reason: str | None = None
-        self._resumed: trio.Event | None = None
-
-    @property
-    def address(self) -> str:
-        return self._handshake.address
-
-    @property
-    def is_open(self) -> bool:
-        return self._reason is None and self.outbox.lost is None
 
     @property
     def has_joined(self) -> bool:
         """Was let into a namespace, at any time."""
         return self._connect_by is None
-
-    def refusal(self, error: DoramiError) -> dict[str, Any]:
-        """The acknowledgement of a command that was refused, in the client's language."""
-        answer: dict[str, Any] = {
-            "ok": False,
-            "errorCode": error.code,
-            "message": self.services.catalogue.sentence(error.code, self._handshake.lang),
-        }
-        if error.retry_after_ms is not None:
-            answer["retryAfterMs"] = error.retry_after_ms
-        if error.details:
-            answer["details"] = error.details
-        return answer
-
-    def resume(self) -> None:
-        """A full queue of events has room again, or the session is over."""
-        if self._resumed is not None:
-            self._resumed.set()
 
     # what the transport does
 
@@ -149,8 +79,8 @@ class Session:
         counters = self.services.counters
         counters.disconnects[reason] += 1
         counters.open_sessions -= 1
-        for found in self._sockets.values():
-            found.disconnect()
+        for found in self.sockets.values():
+            found.disconnect(reason)
         if self.polling is not None:
             self.services.sessions.remove(self.polling.sid)
             self.polling.end(farewell)
@@ -163,6 +93,20 @@ class Session:
         self.services.sessions.move(self.polling.sid)
         self.polling = None
         self.outbox.attach(sock)
+
+    def kick(self, reason: str) -> None:
+        """Every namespace gets DISCONNECT, after which a client of Socket.IO does not come back by itself; not where it
+        shall (`gap`, `replaced`)."""
+        if self._reason is not None:
+            return
+        if reason not in ("gap", "replaced"):
+            for namespace in self.sockets:
+                self.outbox.send_one(Chunk(self.wire.packet(Packet(PacketType.DISCONNECT, namespace))))
+        if self.polling is None:
+            self.outbox.send_one(Chunk(websocket.encode_close(_KICKED, reason)))
+            self.outbox.finish()
+            self.services.workers.start_soon(self._cut_later)
+        self.end(reason)
 
     async def _message(self, data: str | bytes) -> None:
         if self._decoder is None:
@@ -180,58 +124,58 @@ class Session:
 
     async def _packet(self, packet: Packet) -> None:
         if packet.type is PacketType.CONNECT:
-            self._connect(packet)
+            await self._connect(packet)
             return
-        found = self._sockets.get(packet.namespace)
+        found = self.sockets.get(packet.namespace)
         if found is None:
             if self._left is None or packet.namespace not in self._left:
                 raise PacketError("not connected to this namespace")
         elif packet.type is PacketType.EVENT:
-            found.receive(packet)
-            while found.is_full and self.is_open:
-                await self._pause()
+            found.receive(packet.data[0], packet.data[1:], packet.id)
+            if found.is_full:
+                await self._pause(found)
+                self._heartbeat.put_off(trio.current_time())
         elif packet.type is PacketType.DISCONNECT:
-            del self._sockets[packet.namespace]
+            del self.sockets[packet.namespace]
             self._left = (self._left or set()) | {packet.namespace}
-            found.disconnect()
+            found.disconnect("client_disconnect")
         # an ACK answers nothing, since nothing is asked
 
-    async def _pause(self) -> None:
-        self._resumed = trio.Event()
-        await self._resumed.wait()
-        self._resumed = None
-        self._heartbeat.put_off(trio.current_time())
-
-    def _connect(self, packet: Packet) -> None:
-        if packet.namespace in self._sockets:
+    async def _connect(self, packet: Packet) -> None:
+        if packet.namespace in self.sockets:
             raise PacketError("connected twice")
-        if not self.services.sockets.has_namespace(packet.namespace):
+        services, auth = self.services, packet.data or {}
+        if not services.sockets.has_namespace(packet.namespace):
             self._refuse(packet.namespace, {"message": "Invalid namespace"})
             return
+        pid, offset = text_or_none(auth.get("pid")), text_or_none(auth.get("offset"))
+        state = await services.recovery.find(pid, packet.namespace) if pid is not None and offset is not None else None
+        known_guest = state.viewer.removeprefix("g:") if state is not None and state.viewer.startswith("g:") else None
         try:
-            principal, guest_token = self._authenticate(packet.data or {})
+            principal, guest_token = await self._authenticate(
+                text_or_none(auth.get("token")), text_or_none(auth.get("guestToken")), known_guest
+            )
         except DoramiError as error:
-            sentence = self.services.catalogue.sentence(error.code, self._handshake.lang)
-            self._refuse(packet.namespace, {"message": sentence, "data": {"errorCode": error.code}})
+            sentence = services.catalogue.sentence(error.code, self._handshake.lang)
+            data = {"errorCode": error.code, **error.details}
+            self._refuse(packet.namespace, {"message": sentence, "data": data})
             return
-        sid = secrets.token_urlsafe(15)
-        reply = {"sid": sid}
-        if guest_token is not None:
-            reply["guestToken"] = guest_token
-        found = ClientSocket(self, sid, packet.namespace, principal, self.wire, self.outbox)
-        self._sockets[packet.namespace] = found
+        if not self.is_open:
+            return
         self._connect_by = None
-        found.greet(reply)
-
-    def _authenticate(self, auth: dict[str, Any]) -> tuple[Principal, str | None]:
-        """All namespaces of one session that come as guests are one guest."""
-        token = _text(auth.get("token")) or self._handshake.access_token
-        if token is not None:
-            return self.services.authenticator.authenticate(token, None)
-        if self._guest is None:
-            guest_token = _text(auth.get("guestToken")) or self._handshake.guest_token
-            self._guest = self.services.authenticator.authenticate(None, guest_token)
-        return self._guest
+        reply = {} if guest_token is None else {"guestToken": guest_token}
+        if state is not None and state.reason is not None:
+            reply["lastDisconnect"] = state.reason
+        if state is not None and pid is not None and offset is not None and state.viewer == principal.viewer_id:
+            found = ClientSocket(self, packet.namespace, principal, sid=state.sid, pid=pid)
+            self.sockets[packet.namespace] = found
+            if await found.come_back(state.rooms, offset, reply):
+                return
+        found = ClientSocket(
+            self, packet.namespace, principal, sid=secrets.token_urlsafe(15), pid=secrets.token_urlsafe(15)
+        )
+        self.sockets[packet.namespace] = found
+        await found.greet(reply)
 
     def _refuse(self, namespace: str, reason: dict[str, Any]) -> None:
         packet = Packet(PacketType.CONNECT_ERROR, namespace, reason)
@@ -263,15 +207,10 @@ class Session:
     def _outbox_changed(self) -> None:
         if self.polling is not None:
             self.polling.wake()
-        if self.outbox.lost is not None:
-            self.resume()
-            if self.polling is not None:
-                # a WebSocket's own task does this; and rooms may be in the middle of a round just now
-                self.services.workers.start_soon(self._end_lost)
+        super()._outbox_changed()
+        if self.outbox.lost is not None and self.polling is not None:
+            # a WebSocket's own task does this; and rooms may be in the middle of a round just now
+            self.services.workers.start_soon(self._end_lost)
 
     async def _end_lost(self) -> None:
         self.end(self.outbox.lost or "error")
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -77,6 +77,14 @@ def has_bytes(value: Any) -> bool:
     return any(has_bytes(item) for item in value if type(item) not in _PLAIN)
 
 
+def count_bytes(value: Any) -> int:
+    """How many attachments are needed."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return 1
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return sum(count_bytes(item) for item in items if type(item) not in _PLAIN)
+
+
 def _take_bytes(value: Any, attachments: list[bytes]) -> Any:
     """Puts placeholders where bytes are, numbered in the order in which they are met."""
     if isinstance(value, dict):

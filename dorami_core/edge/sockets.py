@@ -8,7 +8,7 @@ import attrs
 
 from dorami_core.base.principal import Access
 from dorami_core.edge.socketio import RESERVED_EVENTS
-from dorami_core.hooks.sockets import DisconnectHandler, EventHandler
+from dorami_core.hooks.sockets import DisconnectHandler, EventHandler, ReturnHandler
 
 
 @attrs.frozen
@@ -26,6 +26,7 @@ class SocketRegistry:
     def __init__(self, namespaces: Sequence[str] = ()) -> None:
         self._events: dict[str, dict[str, Registration]] = {name: {} for name in namespaces}
         self._disconnect: dict[str, list[DisconnectHandler]] = {}
+        self._return: dict[str, list[ReturnHandler]] = {}
 
     def on(
         self,
@@ -50,6 +51,14 @@ class SocketRegistry:
         """Handlers run in the order of registration; one that fails does not stop the others."""
         self._events.setdefault(namespace, {})
         self._disconnect.setdefault(namespace, []).append(handler)
+
+    def on_return(self, namespace: str, handler: ReturnHandler) -> None:
+        """Handlers run in the order of registration, for each room."""
+        self._events.setdefault(namespace, {})
+        self._return.setdefault(namespace, []).append(handler)
+
+    def return_handlers(self, namespace: str) -> Sequence[ReturnHandler]:
+        return self._return.get(namespace, ())
 
     def has_namespace(self, namespace: str) -> bool:
         return namespace in self._events

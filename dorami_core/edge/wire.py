@@ -24,22 +24,38 @@ class Chunk:
     """For LATEST: what a newer one replaces."""
 
 
+@attrs.frozen
+class Place:
+    """Where an event stands: `seq` within the room, `offset` within the namespace (opaque to clients)."""
+
+    room: str
+    epoch: str
+    seq: int
+    offset: str
+
+
 class WireFormat(Protocol):
     """Makes whole frames, ready for `send`. One object per format; it is the key under which rooms sort members.
 
     `data` is JSON-able, but for bytes anywhere in it, at most 10; TypeError or ValueError where it is not.
     """
 
-    def event(self, namespace: str, event: str, data: Any) -> bytes: ...
+    def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
+        """With a place: an event of a room, which a client that comes back can be told again."""
+        ...
+
     def ack(self, namespace: str, ack_id: int, data: Any) -> bytes: ...
     def packet(self, packet: Packet) -> bytes: ...
 
 
 class SocketIoText:
-    """The default parser of Socket.IO v5: a packet is one text message, and a binary one for each attachment."""
+    """The default parser of Socket.IO v5: a packet is one text message, and a binary one for each attachment.
 
-    def event(self, namespace: str, event: str, data: Any) -> bytes:
-        payload = [event, to_json(data)]
+    The offset of connection state recovery is the last argument of an event (socket.io-protocol, "Connection state
+    recovery")."""
+
+    def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
+        payload = [event, to_json(data)] if place is None else [event, to_json(data), place.offset]
         if has_bytes(payload):
             return self.packet(Packet(PacketType.EVENT, namespace, payload))
         return self._frame(f"2{_prefix(namespace)}", payload)
@@ -66,8 +82,9 @@ class SocketIoText:
 class SocketIoMsgpack:
     """socket.io-msgpack-parser: each packet is one binary message."""
 
-    def event(self, namespace: str, event: str, data: Any) -> bytes:
-        return self.packet(Packet(PacketType.EVENT, namespace, [event, to_json(data)]))
+    def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
+        payload = [event, to_json(data)] if place is None else [event, to_json(data), place.offset]
+        return self.packet(Packet(PacketType.EVENT, namespace, payload))
 
     def ack(self, namespace: str, ack_id: int, data: Any) -> bytes:
         return self.packet(Packet(PacketType.ACK, namespace, [to_json(data)], ack_id))

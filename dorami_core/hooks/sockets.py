@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, Protocol
 
+import attrs
+
 from dorami_core.base.ids import ViewerId
 from dorami_core.base.principal import Access, Principal
 
@@ -19,6 +21,14 @@ class Delivery(Enum):
     """The oldest is dropped first (chat)."""
     REQUIRED = "required"
     """Never dropped: the socket is cut and comes back (stock, carts, orders)."""
+
+
+@attrs.frozen
+class RoomPosition:
+    """A place in a room: `seq` counts its events within `epoch`."""
+
+    epoch: str
+    seq: int
 
 
 class Rooms(Protocol):
@@ -59,8 +69,10 @@ class SocketConnection(Protocol):
 
     @property
     def rooms(self) -> frozenset[str]: ...
-    async def join(self, room: str) -> None:
-        """Returns once the socket hears everything said in the room from now on; without effect once it is gone."""
+    async def join(self, room: str, *, after: RoomPosition | None = None) -> RoomPosition:
+        """Returns once the socket hears everything said in the room from now on, with the room's position. With `after`
+        it is told first what came after that place, CONFLICT where that is not known any more. Without effect once the
+        socket is gone."""
         ...
 
     def leave(self, room: str) -> None: ...
@@ -77,6 +89,11 @@ DisconnectHandler = Callable[[SocketConnection], Awaitable[None]]
 """Runs once when a client left the namespace, for whatever reason; its rooms can still be read."""
 
 
+ReturnHandler = Callable[[SocketConnection, str], Awaitable[None]]
+"""Runs for each room that a client who was away is about to be in again, before he is told what he missed: counts him
+again, or refuses with a DoramiError; then he is in no room."""
+
+
 class SocketEvents(Protocol):
     """Where socket events are registered, at boot."""
 
@@ -85,3 +102,6 @@ class SocketEvents(Protocol):
     ) -> None: ...
 
     def on_disconnect(self, namespace: str, handler: DisconnectHandler) -> None: ...
+    def on_return(self, namespace: str, handler: ReturnHandler) -> None:
+        """Rooms of a namespace without such a handler cannot be resumed over `/ws`."""
+        ...

@@ -12,7 +12,7 @@ from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import GuestId, UserId, ViewerId, new_uuid
 from dorami_core.base.principal import Access, Principal, Role, UserIdentity
 from dorami_core.base.structure import from_json
-from dorami_core.hooks.sockets import Delivery, DisconnectHandler, EventHandler
+from dorami_core.hooks.sockets import Delivery, DisconnectHandler, EventHandler, ReturnHandler, RoomPosition
 
 
 def user_principal(name: str = "익명", role: Role = "USER") -> Principal:
@@ -86,10 +86,11 @@ class RecordedConnection:
     def rooms(self) -> frozenset[str]:
         return frozenset(self._joined)
 
-    async def join(self, room: str) -> None:
+    async def join(self, room: str, *, after: RoomPosition | None = None) -> RoomPosition:
         if room not in self._joined:
             self._joined.add(room)
             self._rooms.enter(self, room)
+        return RoomPosition("recorded", len(self._rooms.said))
 
     def leave(self, room: str) -> None:
         if room in self._joined:
@@ -106,6 +107,7 @@ class RecordedSockets:
     def __init__(self) -> None:
         self._handlers: dict[tuple[str, str], tuple[EventHandler, type, Access]] = {}
         self._disconnect: dict[str, list[DisconnectHandler]] = defaultdict(list)
+        self._return: dict[str, list[ReturnHandler]] = defaultdict(list)
 
     def on(
         self, namespace: str, event: str, handler: EventHandler, *, payload: type, access: Access = Access.USER
@@ -116,6 +118,15 @@ class RecordedSockets:
 
     def on_disconnect(self, namespace: str, handler: DisconnectHandler) -> None:
         self._disconnect[namespace].append(handler)
+
+    def on_return(self, namespace: str, handler: ReturnHandler) -> None:
+        self._return[namespace].append(handler)
+
+    async def come_back(self, connection: RecordedConnection, room: str) -> None:
+        """As the edge: who was away is about to be in the room again; raises the DoramiError of a refusal."""
+        for handler in self._return[connection.namespace]:
+            await handler(connection, room)
+        await connection.join(room)
 
     async def send(self, connection: RecordedConnection, event: str, data: Any = None) -> Any:
         """The data of the acknowledgement; raises the DoramiError of a refusal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -200,6 +201,13 @@ class RawClient:
         head = f"43{prefix}{ack}["
         assert reply.startswith(head), reply
         return json.loads(reply[len(head) - 1 :])[0]
+
+
+def without_offset(text: str) -> str:
+    """An event of a room without the offset that follows its arguments."""
+    found = re.sub(r',"[0-9a-f]{8}\.\d+"\]$', "]", text)
+    assert found != text, text
+    return found
 
 
 def client_frame(opcode: int, payload: bytes, *, final: bool = True) -> bytes:
