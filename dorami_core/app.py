@@ -148,7 +148,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         authenticator = Authenticator(environment.jwt_secret, clock)
         users = Users(db, AddressCipher(environment.profile_encryption_key), environment.admin_emails)
         edge, link = settings.section(EdgeSettings), RedisLink(stores.redis)
-        rooms = RoomIndex(edge.gather_max_s, link, told_max_bytes=edge.queue_max_bytes // 2)
+        rooms = RoomIndex(edge.gather_max_s, link)
         recovery = Recovery(stores.redis)
         sockets = SocketRegistry()
         viewers = LocalViewers(rooms, clock)

@@ -59,7 +59,8 @@ class EdgeSettings:
     max_payload_bytes: int = attrs.field(default=1_000_000, validator=positive)
     connect_timeout_s: float = attrs.field(default=45, validator=positive)
     gather_max_s: float = attrs.field(default=0.05, validator=positive)
-    queue_max_bytes: int = attrs.field(default=1_000_000, validator=positive)
+    queue_max_bytes: int = attrs.field(default=131_072, validator=positive)
+    stall_s: float = attrs.field(default=20, validator=positive)
 
 
 @attrs.frozen

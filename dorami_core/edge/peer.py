@@ -50,9 +50,7 @@ class Peer(ABC):
     ) -> None:
         self.services = services
         self.wire = wire
-        self.outbox = Outbox(
-            sock, services.workers, services.settings.queue_max_bytes, services.counters, self._outbox_changed
-        )
+        self.outbox = Outbox(sock, services.workers, services.limits, services.counters, self._outbox_changed)
         self.sockets: dict[str, ClientSocket] = {}
         self._handshake = handshake
         self._guest: tuple[Principal, str | None] | None = None

@@ -84,7 +84,7 @@ class RoomIndex:
     Before `bind` and after `unbind` nothing is sent to sockets.
     """
 
-    def __init__(self, gather_max_s: float, link: Link | None = None, told_max_bytes: int = 500_000) -> None:
+    def __init__(self, gather_max_s: float, link: Link | None = None, told_max_bytes: int = 900_000) -> None:
         """`told_max_bytes`: more than this nobody is told of what he missed; it has to fit into a socket's queue."""
         self.link = link
         self._told_max_bytes = told_max_bytes
@@ -242,7 +242,7 @@ class RoomIndex:
         chunks = [message.chunk(member.wire) for message in messages]
         self._tally.deliveries += len(chunks)
         self._tally.sends += 1
-        member.outbox.send(b"".join([chunk.data for chunk in chunks]), chunks)
+        member.outbox.send(b"".join([chunk.data for chunk in chunks]), chunks, is_asked=True)
 
     def direct(self, member: Member, chunk: Chunk) -> None:
         """To this socket alone, after what its rooms have pending for it, in the same send."""
@@ -263,7 +263,7 @@ class RoomIndex:
             chunks = list(after)
         if chunks:
             self._tally.sends += 1
-            member.outbox.send(b"".join([chunk.data for chunk in chunks]), chunks)
+            member.outbox.send(b"".join([chunk.data for chunk in chunks]), chunks, is_asked=bool(after))
 
     # what is heard
 

@@ -15,6 +15,7 @@ from dorami_core.base.errors import ErrorCatalogue
 from dorami_core.base.peers import Proxies
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.outbox import OutboxLimits
 from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.routes import serve_connection
@@ -70,6 +71,7 @@ async def serve_edge(
             stop = trio.Event()
             workers, worker_scope = await outer.start(_run_workers, stop)
             rooms.bind(workers)
+            wheel = TimerWheel(_tick_s(settings))
             services = EdgeServices(
                 settings=settings,
                 hosts=frozenset(name.lower() for name in hosts),
@@ -85,7 +87,8 @@ async def serve_edge(
                 catalogue=catalogue,
                 clock=clock or SystemClock(),
                 counters=counters,
-                wheel=TimerWheel(_tick_s(settings)),
+                limits=OutboxLimits(settings.queue_max_bytes, settings.stall_s, wheel.enter),
+                wheel=wheel,
                 sessions=SessionTable(),
                 workers=workers,
                 flv_queue_max_bytes=flv_queue_max_bytes,
@@ -115,7 +118,7 @@ async def _run_workers(
 
 def _tick_s(settings: EdgeSettings) -> float:
     """A twentieth of the shortest time, between 10 ms and half a second."""
-    shortest = min(settings.ping_interval_s, settings.ping_timeout_s, settings.connect_timeout_s)
+    shortest = min(settings.ping_interval_s, settings.ping_timeout_s, settings.connect_timeout_s, settings.stall_s)
     return min(max(shortest / 20, 0.01), 0.5)
 
 

@@ -15,6 +15,7 @@ from dorami_core.base.peers import Proxies
 from dorami_core.base.principal import Principal
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.outbox import OutboxLimits
 from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.sessions import SessionTable
@@ -73,6 +74,7 @@ class EdgeServices:
     catalogue: ErrorCatalogue
     clock: Clock
     counters: EdgeCounters
+    limits: OutboxLimits
     wheel: TimerWheel
     sessions: SessionTable
     workers: trio.Nursery

@@ -20,7 +20,7 @@ from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import ViewerId
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.link import RedisLink
-from dorami_core.edge.outbox import Outbox
+from dorami_core.edge.outbox import Outbox, OutboxLimits
 from dorami_core.edge.room import Member
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.wire import SOCKET_IO_TEXT
@@ -37,7 +37,7 @@ class Listener:
         for sock in (ours, self.theirs):
             sock.setblocking(False)
         process.sockets += [ours, self.theirs]
-        outbox = Outbox(ours, process.nursery, 1_000_000, EdgeCounters())
+        outbox = Outbox(ours, process.nursery, OutboxLimits(1_000_000), EdgeCounters())
         self.member = Member(namespace, ViewerId(viewer), SOCKET_IO_TEXT, outbox)
         self.offset = ""
         self._buffer = bytearray()

@@ -13,7 +13,7 @@ from edge_harness import server_frame
 
 from dorami_core.base.ids import ViewerId
 from dorami_core.edge.counters import EdgeCounters
-from dorami_core.edge.outbox import Outbox
+from dorami_core.edge.outbox import Outbox, OutboxLimits
 from dorami_core.edge.room import Member
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.wire import SOCKET_IO_TEXT, Chunk, Place, SocketIoText
@@ -97,7 +97,7 @@ class Hall:
             sock.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         counting = CountingSocket(ours)
-        outbox = Outbox(counting, self.nursery, queue, self.counters)  # type: ignore[arg-type]
+        outbox = Outbox(counting, self.nursery, OutboxLimits(queue), self.counters)  # type: ignore[arg-type]
         member = Member(namespace, ViewerId(name), wire or self.wire, outbox)
         await self.rooms.enter(member)
         for room in rooms:

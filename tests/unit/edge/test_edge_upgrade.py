@@ -40,7 +40,7 @@ async def test_the_probe_frees_the_poll_and_the_socket_takes_over(tmp_path: Path
 
 async def test_nothing_is_lost_or_doubled_or_out_of_order(tmp_path: Path) -> None:
     studio = Studio()
-    async with running_edge(tmp_path, studio.registry) as edge:
+    async with running_edge(tmp_path, studio.registry, queue_max_bytes=1_000_000) as edge:
         for round_ in range(15):
             client = await PollingClient.viewer(edge)
             await client.call("join", {"text": "live"})
