@@ -34,7 +34,7 @@ class ClientSocket(Member):
     run the namespace's disconnect handlers, once. `pid` is what its client may come back with, "" where it cannot.
     """
 
-    __slots__ = ("_events", "_gone", "_handling", "_peer", "id", "pid", "principal")
+    __slots__ = ("_events", "_gone", "_handling", "_over", "_peer", "id", "pid", "principal")
 
     def __init__(self, peer: Peer, namespace: str, principal: Principal, *, sid: str, pid: str = "") -> None:
         super().__init__(namespace, principal.viewer_id, peer.wire, peer.outbox)
@@ -42,6 +42,7 @@ class ClientSocket(Member):
         self._events: deque[tuple[Any, Sequence[Any], int | None]] | None = None
         self._handling = False
         self._gone = False
+        self._over: trio.Event | bool = False
         self.id = sid
         self.pid = pid
         self.principal = principal
@@ -104,6 +105,22 @@ class ClientSocket(Member):
         services.rooms.exit(self)
         if self._events or services.sockets.disconnect_handlers(self.namespace):
             self._wake()
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        over, self._over = self._over, True
+        if isinstance(over, trio.Event):
+            over.set()
+        self._peer.services.recovery.over(self)
+
+    async def wait_over(self) -> None:
+        """Until all that a client left behind is handled: whoever takes its place must not be undone by it."""
+        if self._over is True:
+            return
+        if self._over is False:
+            self._over = trio.Event()
+        await self._over.wait()
 
     def kick(self, reason: str) -> None:
         self._peer.kick(reason)
@@ -111,10 +128,14 @@ class ClientSocket(Member):
     async def greet(self, reply: dict[str, str]) -> None:
         """Answers CONNECT, and then enters the rooms' index."""
         self._answer_connect(reply)
+        await self.enter()
+
+    async def enter(self) -> None:
+        """From now on it hears what everybody in the namespace hears, and what is said to its person."""
         await self._peer.services.rooms.enter(self)
         if self._gone:
             self._peer.services.rooms.exit(self)
-        else:
+        elif self.pid:
             self._peer.services.recovery.changed(self)
 
     async def come_back(self, names: Sequence[str], offset: str, reply: dict[str, str]) -> bool:
@@ -168,6 +189,7 @@ class ClientSocket(Member):
         if self._gone:
             self._handling = True  # nothing starts again
             await self._farewell()
+            self._end()
 
     async def _farewell(self) -> None:
         for handler in self._peer.services.sockets.disconnect_handlers(self.namespace):

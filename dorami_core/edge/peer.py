@@ -43,6 +43,9 @@ class Ended(Exception):
 class Peer(ABC):
     """One connection's session. Messages are read one after another; nobody writes but Outbox."""
 
+    going_down = 1001
+    """The close code of a server that stops."""
+
     __slots__ = ("_guest", "_handshake", "_reason", "_resumed", "outbox", "services", "sockets", "wire")
 
     def __init__(
@@ -65,6 +68,10 @@ class Peer(ABC):
     def is_open(self) -> bool:
         return self._reason is None and self.outbox.lost is None
 
+    @abstractmethod
+    def pong(self) -> None:
+        """The WebSocket itself has answered a ping."""
+
     def refusal(self, error: DoramiError) -> dict[str, Any]:
         """The acknowledgement of a command that was refused, in the client's language."""
         answer: dict[str, Any] = {
@@ -82,6 +89,14 @@ class Peer(ABC):
         """A full queue of events has room again, or the session is over."""
         if self._resumed is not None:
             self._resumed.set()
+
+    @abstractmethod
+    async def receive(self, message: str | bytes) -> None:
+        """One message of the client; waits while a namespace has too many events to handle. Raises Ended."""
+
+    @abstractmethod
+    def end(self, reason: str) -> None:
+        """Counts the reason and leaves all namespaces; the first call decides."""
 
     @abstractmethod
     def kick(self, reason: str) -> None:

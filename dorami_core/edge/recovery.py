@@ -72,6 +72,8 @@ class Recovery:
         self._put = redis.register_script(_PUT) if redis is not None else None
         self._live: dict[str, ClientSocket] = {}
         self._gone: OrderedDict[str, tuple[float, Remembered]] = OrderedDict()
+        self._leaving: dict[str, ClientSocket] = {}
+        self._reasons: OrderedDict[str, str] = OrderedDict()
         self._dirty: dict[str, ClientSocket | Remembered | None] = {}
         self._more = trio.Event()
         self.recovered = 0
@@ -93,9 +95,15 @@ class Recovery:
         del self._live[client.pid]
         state = _describe(client, reason)
         self._gone[client.pid] = (trio.current_time(), state)
+        self._leaving[client.pid] = client
         while len(self._gone) > GONE_MAX:
             self._gone.popitem(last=False)
         self._mark(client.pid, state)
+
+    def over(self, client: ClientSocket) -> None:
+        """All that it left behind is handled."""
+        if self._leaving.get(client.pid) is client:
+            del self._leaving[client.pid]
 
     def forget(self, client: ClientSocket) -> None:
         """It said goodbye, or must not come back."""
@@ -108,10 +116,13 @@ class Recovery:
         if live is not None and live.namespace == namespace:
             before = _describe(live, None)
             live.kick("replaced")
+            await live.wait_over()
             return before
-        found = self._gone.get(pid)
-        if found is not None:
-            return found[1] if trio.current_time() - found[0] <= KEPT_S and found[1].namespace == namespace else None
+        if pid in self._gone:
+            at, left = self._gone[pid]
+            if pid in self._leaving:
+                await self._leaving[pid].wait_over()
+            return left if trio.current_time() - at <= KEPT_S and left.namespace == namespace else None
         if self._redis is None:
             return None
         try:
@@ -120,6 +131,15 @@ class Recovery:
         except (DoramiError, msgspec.DecodeError):
             return None
         return state if state is not None and state.namespace == namespace else None
+
+    def note(self, sid: str, reason: str) -> None:
+        """Why a session without a pid ended."""
+        self._reasons[sid] = reason
+        if len(self._reasons) > GONE_MAX:
+            self._reasons.popitem(last=False)
+
+    def reason(self, sid: str) -> str | None:
+        return self._reasons.get(sid)
 
     def _mark(self, pid: str, state: ClientSocket | Remembered | None) -> None:
         if self._redis is not None:

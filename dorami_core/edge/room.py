@@ -22,9 +22,10 @@ _BUSY_WINDOW_S = 0.5
 
 
 class Member:
-    """What a room needs of a socket: one client in one namespace. `joined` is for RoomIndex alone."""
+    """What a room needs of a socket: one client in one namespace. `joined` and `entered`, the number of the last event
+    before it came, are for RoomIndex alone."""
 
-    __slots__ = ("joined", "namespace", "outbox", "viewer", "wire")
+    __slots__ = ("entered", "joined", "namespace", "outbox", "viewer", "wire")
 
     def __init__(self, namespace: str, viewer: ViewerId, wire: WireFormat, outbox: Outbox) -> None:
         self.namespace = namespace
@@ -32,6 +33,7 @@ class Member:
         self.wire = wire
         self.outbox = outbox
         self.joined: dict[str, Room] = {}
+        self.entered = 0
 
     def kick(self, reason: str) -> None:
         """Ends the connection from our side."""

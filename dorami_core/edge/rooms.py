@@ -160,6 +160,7 @@ class RoomIndex:
         """The socket is connected: it hears `emit_to_all` and `emit_to_viewer`."""
         space = self._space(member.namespace)
         (await self._opened(space, EVERYONE)).enter(member)
+        member.entered = space.number
         space.viewers.setdefault(member.viewer, {})[member] = None
 
     def exit(self, member: Member) -> None:
@@ -181,21 +182,42 @@ class RoomIndex:
     async def join(self, member: Member, name: str, after: RoomPosition | None = None) -> RoomPosition:
         """Hears what is said from now on, or with `after` everything that came after that place; CONFLICT where that is
         no longer known. The answer is the room's place at this moment."""
-        room = await self._opened(self._space(member.namespace), name)
-        if name in member.joined:
-            return RoomPosition(room.log.epoch, room.log.seq)
-        missed: list[Message] | None = []
-        if after is not None:
-            if after.epoch == room.log.epoch and after.seq > room.log.seq:
-                await self._catch_up()
-            missed = room.log.after_seq(after.epoch, after.seq)
+        room = await self.prepare(member, name, after)
+        if name not in member.joined:
+            missed = [] if after is None else room.log.after_seq(after.epoch, after.seq)
             if missed is None:
                 raise DoramiError("CONFLICT", problem="position is no longer known")
+            room.enter(member)
+            member.joined[name] = room
+            if missed:
+                self.tell(member, missed)
+        return RoomPosition(room.log.epoch, room.log.seq)
+
+    async def prepare(self, member: Member, name: str, after: RoomPosition | None) -> Room:
+        """The room, open, and not behind this place."""
+        found = EVERYONE if name.startswith("@") else name
+        room = await self._opened(self._space(member.namespace), found)
+        if after is not None and after.epoch == room.log.epoch and after.seq > max(room.log.seq, room.log.last):
+            await self._catch_up()
+        return room
+
+    def resume(self, member: Member, name: str, after: RoomPosition) -> tuple[RoomPosition, list[Message] | None]:
+        """Joins a room that is prepared; its position, and what came after `after`, to be told (None: not known)."""
+        space = self._spaces[member.namespace]
+        if name == EVERYONE or name.startswith("@"):
+            # he is in these already, since his socket entered; only what came before that is missing
+            log = space.rooms[EVERYONE].log
+            missed = log.after_number(after.epoch, after.seq)
+            if missed is not None:
+                missed = [message for message in missed if message.room == name and message.number <= member.entered]
+            return RoomPosition(log.epoch, max(after.seq, member.entered)), missed
+        room = space.rooms[name]
+        missed = room.log.after_seq(after.epoch, after.seq)
+        if missed is not None and sum(message.size for message in missed) > self._told_max_bytes:
+            missed = None
         room.enter(member)
         member.joined[name] = room
-        if missed:
-            self.tell(member, missed)
-        return RoomPosition(room.log.epoch, room.log.seq)
+        return RoomPosition(room.log.epoch, room.log.seq), missed
 
     def leave(self, member: Member, name: str) -> None:
         """Hears what was said until now."""

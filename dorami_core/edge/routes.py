@@ -18,6 +18,7 @@ from dorami_core.edge.exchange import Answer, Exchange
 from dorami_core.edge.handshake import serve_engine_io
 from dorami_core.edge.http1 import BadRequest, Headers, HttpConnection, Request, error_body
 from dorami_core.edge.origins import cors_headers, is_allowed_origin, preflight
+from dorami_core.edge.plain_transport import serve_plain
 from dorami_core.edge.services import EdgeServices
 
 log = structlog.get_logger()
@@ -95,6 +96,8 @@ async def _answer(
             return await serve_engine_io(exchange)
         if request.method not in _METHODS:
             raise DoramiError("METHOD_NOT_ALLOWED")
+        if request.path == "/ws":
+            return serve_plain(exchange)
         if request.path == "/healthz":
             return Answer(200, [_JSON, ("Cache-Control", "no-store")], b'{"status":"ok"}')
         for pattern, serve in _PATTERNS:

@@ -27,12 +27,13 @@ class Session(Peer):
     """A transport calls `begin`, then `receive` for each message, and `end`. On long polling `polling` is the
     transport's state, on a WebSocket it is None."""
 
-    __slots__ = ("_connect_by", "_decoder", "_heartbeat", "_left", "polling")
+    __slots__ = ("_connect_by", "_decoder", "_heartbeat", "_left", "has_begun", "polling")
 
     def __init__(self, sock: socket.socket | None, handshake: Handshake, services: EdgeServices) -> None:
         super().__init__(sock, handshake, services, SOCKET_IO_TEXT)
         settings = services.settings
         now = trio.current_time()
+        self.has_begun = False
         self.polling: Polling | None = None
         self._decoder: Decoder | MsgpackDecoder | None = None
         self._heartbeat = engineio.Heartbeat(now, settings.ping_interval_s, settings.ping_timeout_s)
@@ -49,6 +50,7 @@ class Session(Peer):
     def begin(self, sid: str, upgrades: Sequence[str]) -> str:
         """The open packet; from now on times are watched and the session counts until `end`."""
         settings = self.services.settings
+        self.has_begun = True
         self.services.counters.open_sessions += 1
         self.services.wheel.enter(self, self._next_time(trio.current_time()))
         return engineio.open_packet(
@@ -93,6 +95,10 @@ class Session(Peer):
         self.services.sessions.move(self.polling.sid)
         self.polling = None
         self.outbox.attach(sock)
+
+    def pong(self) -> None:
+        """No news: Engine.IO has pings of its own."""
+        return
 
     def kick(self, reason: str) -> None:
         """Every namespace gets DISCONNECT, after which a client of Socket.IO does not come back by itself; not where it

@@ -93,6 +93,30 @@ class SocketIoMsgpack:
         return websocket.encode_frame(websocket.Opcode.BINARY, msgpack_packets.encode(packet))
 
 
+class PlainFormat:
+    """`/ws`: an object a message, JSON as text or msgpack as binary."""
+
+    def __init__(self, opcode: websocket.Opcode, encoder: msgspec.json.Encoder | msgspec.msgpack.Encoder) -> None:
+        self._opcode = opcode
+        self._encoder = encoder
+
+    def encode(self, fields: dict[str, Any]) -> bytes:
+        return websocket.encode_frame(self._opcode, self._encoder.encode(fields))
+
+    def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
+        fields = {"ns": namespace, "event": event, "data": to_json(data)}
+        if place is not None:
+            fields |= {"room": f"{namespace}:{place.room}", "epoch": place.epoch, "seq": place.seq}
+        return self.encode(fields)
+
+    def ack(self, namespace: str, ack_id: int, data: Any) -> bytes:
+        return self.encode({"ack": ack_id, "data": to_json(data)})
+
+    def packet(self, packet: Packet) -> bytes:
+        """This protocol has no packets of its own."""
+        raise TypeError(f"{packet.type.name} is Socket.IO's")
+
+
 def _prefix(namespace: str) -> str:
     return "" if namespace == "/" else namespace + ","
 
@@ -101,5 +125,7 @@ def text_frame(text: str) -> bytes:
     return websocket.encode_frame(websocket.Opcode.TEXT, text.encode())
 
 
+PLAIN_JSON = PlainFormat(websocket.Opcode.TEXT, msgspec.json.Encoder())
+PLAIN_MSGPACK = PlainFormat(websocket.Opcode.BINARY, msgspec.msgpack.Encoder())
 SOCKET_IO_TEXT = SocketIoText()
 SOCKET_IO_MSGPACK = SocketIoMsgpack()

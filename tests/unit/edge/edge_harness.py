@@ -22,6 +22,7 @@ from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.server import serve_edge
+from dorami_core.edge.services import Admission
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.edge.websocket import apply_mask
 from dorami_core.media.sinks import ByteSink
@@ -247,6 +248,7 @@ async def running_edge(
     web_port: int = 8000,
     trusted_proxies: tuple[str, ...] = (),
     flv_queue_max_bytes: int = 8_000_000,
+    admission: Admission | None = None,
     **settings: Any,
 ) -> AsyncIterator[Edge]:
     section = EdgeSettings(**settings)
@@ -264,6 +266,7 @@ async def running_edge(
                 web_port=lambda: web_port,
                 trusted_proxies=trusted_proxies,
                 authenticator=TokenBook(),
+                admission=admission,
                 sockets=registry,
                 rooms=rooms,
                 video=video,

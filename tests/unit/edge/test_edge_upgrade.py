@@ -11,7 +11,7 @@ from edge_harness import running_edge, without_offset
 from polling_client import PollingClient
 from test_edge_sockets import Studio
 
-from dorami_core.edge import connection
+from dorami_core.edge import engine_transport
 from dorami_core.edge.sessions import SessionTable
 
 
@@ -127,7 +127,7 @@ async def test_a_failed_probe_leaves_the_session_on_polling(tmp_path: Path, pack
 
 
 async def test_a_probe_that_stops_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "UPGRADE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(engine_transport, "UPGRADE_TIMEOUT_S", 0.05)
     async with running_edge(tmp_path, Studio().registry) as edge:
         client = await PollingClient.viewer(edge)
         silent = await client.websocket()
