@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
+import structlog
 import trio
 
 from dorami_core.base.errors import DoramiError, Lang
@@ -20,7 +21,10 @@ from dorami_core.edge.polling import Polling
 from dorami_core.edge.services import EdgeServices
 from dorami_core.edge.socketio import Decoder, Packet, PacketError, PacketType
 from dorami_core.edge.wire import SOCKET_IO_MSGPACK, SOCKET_IO_TEXT, Chunk, WireFormat, text_frame
+from dorami_core.hooks.sockets import ConnectHandler
 
+log = structlog.get_logger()
+CONNECT_HANDLERS_S = 10.0
 _PING_FRAME = Chunk(text_frame(engineio.PING))
 
 
@@ -53,6 +57,7 @@ class Session:
     __slots__ = (
         "_connect_by",
         "_decoder",
+        "_entering",
         "_guest",
         "_handshake",
         "_heartbeat",
@@ -82,6 +87,7 @@ class Session:
         self._guest: tuple[Principal, str | None] | None = None
         self._reason: str | None = None
         self._resumed: trio.Event | None = None
+        self._entering: trio.CancelScope | None = None
 
     @property
     def address(self) -> str:
@@ -113,6 +119,8 @@ class Session:
         """A full queue of events has room again, or the session is over."""
         if self._resumed is not None:
             self._resumed.set()
+        if self._entering is not None and not self.is_open:
+            self._entering.cancel()
 
     # what the transport does
 
@@ -180,7 +188,7 @@ class Session:
 
     async def _packet(self, packet: Packet) -> None:
         if packet.type is PacketType.CONNECT:
-            self._connect(packet)
+            await self._connect(packet)
             return
         found = self._sockets.get(packet.namespace)
         if found is None:
@@ -194,7 +202,8 @@ class Session:
             del self._sockets[packet.namespace]
             self._left = (self._left or set()) | {packet.namespace}
             found.disconnect()
-        # an ACK answers nothing, since nothing is asked
+        elif packet.type is PacketType.ACK:
+            found.answer(packet)
 
     async def _pause(self) -> None:
         self._resumed = trio.Event()
@@ -202,36 +211,79 @@ class Session:
         self._resumed = None
         self._heartbeat.put_off(trio.current_time())
 
-    def _connect(self, packet: Packet) -> None:
+    async def _connect(self, packet: Packet) -> None:
         if packet.namespace in self._sockets:
             raise PacketError("connected twice")
         if not self.services.sockets.has_namespace(packet.namespace):
             self._refuse(packet.namespace, {"message": "Invalid namespace"})
             return
+        auth = packet.data or {}
+        has_own_auth = self.services.sockets.has_own_auth(packet.namespace)
         try:
-            principal, guest_token = self._authenticate(packet.data or {})
+            principal, guest_token = self._guest_of({}) if has_own_auth else self._authenticate(auth)
         except DoramiError as error:
-            sentence = self.services.catalogue.sentence(error.code, self._handshake.lang)
-            self._refuse(packet.namespace, {"message": sentence, "data": {"errorCode": error.code}})
+            self._refuse_by(error, packet.namespace)
             return
         sid = secrets.token_urlsafe(15)
         reply = {"sid": sid}
-        if guest_token is not None:
+        if guest_token is not None and not has_own_auth:
             reply["guestToken"] = guest_token
         found = ClientSocket(self, sid, packet.namespace, principal, self.wire, self.outbox)
+        handlers = self.services.sockets.connect_handlers(packet.namespace)
+        if handlers:
+            found.wait_for_entry()
+            try:
+                await self._ask_connect_handlers(found, handlers, auth)
+            except DoramiError as error:
+                found.turn_away()
+                self._refuse_by(error, packet.namespace)
+                return
+            if not self.is_open:
+                found.turn_away()
+                return
         self._sockets[packet.namespace] = found
         self._connect_by = None
         found.greet(reply)
+
+    async def _ask_connect_handlers(
+        self, found: ClientSocket, handlers: Sequence[ConnectHandler], auth: dict[str, Any]
+    ) -> None:
+        """DoramiError where one refuses; given up without one when the session ends. Nothing else of this client is
+        read meanwhile."""
+        self._resumed = trio.Event()  # its pongs wait too
+        try:
+            with trio.move_on_after(CONNECT_HANDLERS_S) as scope:
+                self._entering = scope
+                for handler in handlers:
+                    await handler(found, auth)
+        except DoramiError:
+            raise
+        except Exception:
+            self.services.counters.failed_events += 1
+            log.exception("edge.connect_handler_failed", namespace=found.namespace)
+            raise DoramiError("INTERNAL_ERROR") from None
+        finally:
+            self._entering = self._resumed = None
+            self._heartbeat.put_off(trio.current_time())
+        if scope.cancelled_caught and self.is_open:
+            raise DoramiError("UNAVAILABLE")
 
     def _authenticate(self, auth: dict[str, Any]) -> tuple[Principal, str | None]:
         """All namespaces of one session that come as guests are one guest."""
         token = _text(auth.get("token")) or self._handshake.access_token
         if token is not None:
             return self.services.authenticator.authenticate(token, None)
+        return self._guest_of(auth)
+
+    def _guest_of(self, auth: dict[str, Any]) -> tuple[Principal, str | None]:
         if self._guest is None:
             guest_token = _text(auth.get("guestToken")) or self._handshake.guest_token
             self._guest = self.services.authenticator.authenticate(None, guest_token)
         return self._guest
+
+    def _refuse_by(self, error: DoramiError, namespace: str) -> None:
+        sentence = self.services.catalogue.sentence(error.code, self._handshake.lang)
+        self._refuse(namespace, {"message": sentence, "data": {"errorCode": error.code}})
 
     def _refuse(self, namespace: str, reason: dict[str, Any]) -> None:
         packet = Packet(PacketType.CONNECT_ERROR, namespace, reason)
