@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import structlog
 import trio
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 MAX_PENDING_EVENTS = 64
 MAX_QUESTIONS = 64
+PAUSE_AFTER_REPLY_S = 0.002
 
 
 class _Entry:
     """What was done for a client that is not let in yet: it follows the answer to CONNECT."""
 
-    __slots__ = ("frames", "rooms", "size")
+    __slots__ = ("frames", "is_greeted", "rooms", "size")
 
     def __init__(self) -> None:
+        self.is_greeted = False
         self.rooms: dict[str, None] = {}
         self.frames: list[bytes] = []
         self.size = 0
@@ -77,17 +79,17 @@ class ClientSocket(Member):
 
     @property
     def rooms(self) -> frozenset[str]:
-        return frozenset(self.joined if self._entry is None else self._entry.rooms)
+        return frozenset(self._entry.rooms if self._is_waiting(self._entry) else self.joined)
 
     async def join(self, room: str) -> None:
         """Without effect once the client has left."""
-        if self._entry is not None:
+        if self._is_waiting(self._entry):
             self._entry.rooms[room] = None
         elif not self._gone:
             self._session.services.rooms.join(self, room)
 
     def leave(self, room: str) -> None:
-        if self._entry is not None:
+        if self._is_waiting(self._entry):
             self._entry.rooms.pop(room, None)
         elif not self._gone:
             self._session.services.rooms.leave(self, room)
@@ -99,7 +101,7 @@ class ClientSocket(Member):
             self._direct(self._event(event, data))
 
     async def ask(self, event: str, *data: Any, timeout_s: float = 10) -> Any:
-        if self._gone or self._entry is not None:
+        if self._gone or self._is_waiting(self._entry):
             raise ConnectionError("the client is not connected")
         if self._questions is None:
             self._questions = {}
@@ -233,6 +235,10 @@ class ClientSocket(Member):
 
     # how it is let in
 
+    @staticmethod
+    def _is_waiting(entry: _Entry | None) -> TypeGuard[_Entry]:
+        return entry is not None and not entry.is_greeted
+
     def wait_for_entry(self) -> None:
         """Connect handlers are about to run: what they do waits for `greet`, or is dropped by `turn_away`."""
         self._entry = _Entry()
@@ -243,12 +249,20 @@ class ClientSocket(Member):
     def greet(self, reply: dict[str, str]) -> None:
         """Answers CONNECT, and only then enters the rooms' index."""
         rooms, entry = self._session.services.rooms, self._entry
-        self._entry = None
         self.outbox.send_one(Chunk(self.wire.packet(Packet(PacketType.CONNECT, self.namespace, reply))))
         rooms.enter(self)
         if entry is not None:
+            entry.is_greeted = True
             for room in entry.rooms:
                 rooms.join(self, room)
+
+    async def say_what_waited(self) -> None:
+        """What connect handlers emitted, a little after the reply: many a client begins to listen when it hears that,
+        and would miss what comes in the same read."""
+        if self._entry is not None:
+            if self._entry.frames:
+                await trio.sleep(PAUSE_AFTER_REPLY_S)
+            entry, self._entry = self._entry, None
             for frame in entry.frames:
                 self._direct(frame)
 

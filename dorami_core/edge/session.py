@@ -244,6 +244,7 @@ class Session:
         self._sockets[packet.namespace] = found
         self._connect_by = None
         found.greet(reply)
+        await found.say_what_waited()
 
     async def _ask_connect_handlers(
         self, found: ClientSocket, handlers: Sequence[ConnectHandler], auth: dict[str, Any]
