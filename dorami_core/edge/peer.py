@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -114,19 +115,21 @@ class Peer(ABC):
             self._resumed = None
 
     async def _authenticate(
-        self, token: str | None, guest_token: str | None, known_guest: str | None = None
+        self, auth: Mapping[str, Any] | None, known_viewer: str | None = None
     ) -> tuple[Principal, str | None]:
-        """Who this is, and a guest's new token. All namespaces of one session that come as guests are one guest;
-        `known_guest` is the one that a recovered session proves to be. UNAUTHORIZED, or FORBIDDEN for who is banned."""
-        token = token or self._handshake.access_token
+        """Who this is, and a guest's new token; `auth` None: a guest whatever he shows. All namespaces of one session
+        that come as guests are one guest; `known_viewer` is whom a recovered session proves to be, without a token of
+        his own. UNAUTHORIZED, or FORBIDDEN for who is banned."""
+        shown = auth or {}
+        token = None if auth is None else text_or_none(shown.get("token")) or self._handshake.access_token
         if token is not None:
-            principal, guest_token = self.services.authenticator.authenticate(token, None)
+            principal, fresh = self.services.authenticator.authenticate(token, None)
             await self.services.admission.admit(principal)
-            return principal, guest_token
+            return principal, fresh
         if self._guest is None:
-            guest_token = guest_token or self._handshake.guest_token
-            if guest_token is None and known_guest is not None:
-                self._guest = (Principal(guest_id=GuestId(known_guest)), None)
+            guest_token = text_or_none(shown.get("guestToken")) or self._handshake.guest_token
+            if guest_token is None and known_viewer is not None and known_viewer.startswith("g:"):
+                self._guest = (Principal(guest_id=GuestId(known_viewer.removeprefix("g:"))), None)
             else:
                 self._guest = self.services.authenticator.authenticate(None, guest_token)
         return self._guest

@@ -83,7 +83,7 @@ class PlainSession(Peer):
         """Says hello; Ended with 4401 or 4403 for a token or person that is not let in."""
         self.services.counters.open_sessions += 1
         self.services.wheel.enter(self, self._heartbeat.look_at(trio.current_time()))
-        who = await self._identify(None, None)
+        who = await self._identify({})
         hello = {"sid": self.sid, **who, "maxPayload": self.services.settings.max_payload_bytes}
         self._say({"event": "hello", "data": hello})
         await self._socket("/")
@@ -157,10 +157,10 @@ class PlainSession(Peer):
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise Ended("parse_error", BAD_FRAME) from None
 
-    async def _identify(self, token: str | None, guest_token: str | None) -> dict[str, Any]:
+    async def _identify(self, auth: Mapping[str, Any]) -> dict[str, Any]:
         """Takes on who speaks; what he is told about himself."""
         try:
-            principal, new_guest_token = await self._authenticate(token, guest_token)
+            principal, new_guest_token = await self._authenticate(auth)
         except DoramiError as error:
             raise Ended(error.code.lower(), BAD_TOKEN if error.code == "UNAUTHORIZED" else BANNED) from None
         self._principal = principal
@@ -176,7 +176,7 @@ class PlainSession(Peer):
         is_bound = any(client.joined for client in self.sockets.values())
         if wanted.guest_token is not None:
             self._guest = None
-        told = await self._identify(wanted.token, wanted.guest_token)
+        told = await self._identify({"token": wanted.token, "guestToken": wanted.guest_token})
         assert self._principal is not None
         if before is not None and self._principal.viewer_id != before.viewer_id:
             if is_bound:

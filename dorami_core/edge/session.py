@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import structlog
 import trio
 
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.principal import Principal
 from dorami_core.edge import engineio, websocket
 from dorami_core.edge.client_socket import ClientSocket
 from dorami_core.edge.msgpack_packets import MsgpackDecoder
 from dorami_core.edge.peer import Ended, Handshake, Peer, text_or_none
 from dorami_core.edge.polling import Polling
+from dorami_core.edge.recovery import Remembered
 from dorami_core.edge.services import EdgeServices
 from dorami_core.edge.socketio import Decoder, Packet, PacketError, PacketType
 from dorami_core.edge.wire import SOCKET_IO_MSGPACK, SOCKET_IO_TEXT, Chunk, text_frame
 
+log = structlog.get_logger()
+CONNECT_HANDLERS_S = 10.0
 _PING_FRAME = Chunk(text_frame(engineio.PING))
 _KICKED = 1008
 
@@ -27,7 +33,7 @@ class Session(Peer):
     """A transport calls `begin`, then `receive` for each message, and `end`. On long polling `polling` is the
     transport's state, on a WebSocket it is None."""
 
-    __slots__ = ("_connect_by", "_decoder", "_heartbeat", "_left", "has_begun", "polling")
+    __slots__ = ("_connect_by", "_decoder", "_entry_scope", "_heartbeat", "_left", "has_begun", "polling")
 
     def __init__(self, sock: socket.socket | None, handshake: Handshake, services: EdgeServices) -> None:
         super().__init__(sock, handshake, services, SOCKET_IO_TEXT)
@@ -39,11 +45,17 @@ class Session(Peer):
         self._heartbeat = engineio.Heartbeat(now, settings.ping_interval_s, settings.ping_timeout_s)
         self._connect_by: float | None = now + settings.connect_timeout_s
         self._left: set[str] | None = None
+        self._entry_scope: trio.CancelScope | None = None
 
     @property
     def has_joined(self) -> bool:
         """Was let into a namespace, at any time."""
         return self._connect_by is None
+
+    def resume(self) -> None:
+        super().resume()
+        if self._entry_scope is not None and not self.is_open:
+            self._entry_scope.cancel()
 
     # what the transport does
 
@@ -145,43 +157,97 @@ class Session(Peer):
             del self.sockets[packet.namespace]
             self._left = (self._left or set()) | {packet.namespace}
             found.disconnect("client_disconnect")
-        # an ACK answers nothing, since nothing is asked
+        elif packet.type is PacketType.ACK:
+            found.answer(packet)
 
     async def _connect(self, packet: Packet) -> None:
         if packet.namespace in self.sockets:
             raise PacketError("connected twice")
-        services, auth = self.services, packet.data or {}
-        if not services.sockets.has_namespace(packet.namespace):
+        registry, auth = self.services.sockets, packet.data or {}
+        if not registry.has_namespace(packet.namespace):
             self._refuse(packet.namespace, {"message": "Invalid namespace"})
             return
-        pid, offset = text_or_none(auth.get("pid")), text_or_none(auth.get("offset"))
-        state = await services.recovery.find(pid, packet.namespace) if pid is not None and offset is not None else None
-        known_guest = state.viewer.removeprefix("g:") if state is not None and state.viewer.startswith("g:") else None
-        try:
-            principal, guest_token = await self._authenticate(
-                text_or_none(auth.get("token")), text_or_none(auth.get("guestToken")), known_guest
-            )
-        except DoramiError as error:
-            sentence = services.catalogue.sentence(error.code, self._handshake.lang)
-            data = {"errorCode": error.code, **error.details}
-            self._refuse(packet.namespace, {"message": sentence, "data": data})
-            return
-        if not self.is_open:
+        has_own_auth = registry.has_own_auth(packet.namespace)
+        pid, offset = text_or_none(auth.get("pid")) or "", text_or_none(auth.get("offset")) or ""
+        found: ClientSocket | None = None
+        is_back = False
+        with self._entering():
+            state = await self.services.recovery.find(pid, packet.namespace) if pid and offset else None
+            try:
+                principal, guest_token = await self._authenticate(
+                    None if has_own_auth else auth, state.viewer if state is not None else None
+                )
+                found, is_back = await self._admit(packet.namespace, principal, state, pid, offset)
+                await self._ask_connect_handlers(found, auth)
+            except DoramiError as error:
+                self._turn_away(found, is_back)
+                self._refuse_by(error, packet.namespace)
+                return
+        if found is None or not self.is_open:
+            self._turn_away(found, is_back)
             return
         self._connect_by = None
-        reply = {} if guest_token is None else {"guestToken": guest_token}
+        self.sockets[packet.namespace] = found
+        reply = {} if guest_token is None or has_own_auth else {"guestToken": guest_token}
         if state is not None and state.reason is not None:
             reply["lastDisconnect"] = state.reason
-        if state is not None and pid is not None and offset is not None and state.viewer == principal.viewer_id:
-            found = ClientSocket(self, packet.namespace, principal, sid=state.sid, pid=pid)
-            self.sockets[packet.namespace] = found
-            if await found.come_back(state.rooms, offset, reply):
-                return
-        found = ClientSocket(
-            self, packet.namespace, principal, sid=secrets.token_urlsafe(15), pid=secrets.token_urlsafe(15)
-        )
-        self.sockets[packet.namespace] = found
-        await found.greet(reply)
+        if state is not None and is_back:
+            await found.come_back(state.rooms, offset, reply)
+        else:
+            await found.greet(reply)
+
+    def _turn_away(self, found: ClientSocket | None, is_back: bool) -> None:
+        if found is not None and is_back:
+            found.disconnect("refused")  # it was counted again
+        elif found is not None:
+            found.turn_away()
+
+    async def _admit(
+        self, namespace: str, principal: Principal, state: Remembered | None, pid: str, offset: str
+    ) -> tuple[ClientSocket, bool]:
+        """Who was here before and can be told what he missed is the same socket again; anybody else a new one."""
+        if state is not None and state.viewer == principal.viewer_id:
+            found = ClientSocket(self, namespace, principal, sid=state.sid, pid=pid)
+            if await found.may_come_back(state.rooms, offset):
+                return found, True
+        new_sid = secrets.token_urlsafe(15)
+        # where nobody lets clients in again there is nothing to come back with
+        new_pid = secrets.token_urlsafe(15) if self.services.sockets.return_handlers(namespace) else ""
+        return ClientSocket(self, namespace, principal, sid=new_sid, pid=new_pid), False
+
+    async def _ask_connect_handlers(self, found: ClientSocket, auth: dict[str, Any]) -> None:
+        """DoramiError where one refuses, or all together take too long."""
+        handlers = self.services.sockets.connect_handlers(found.namespace)
+        if not handlers:
+            return
+        found.wait_for_entry()
+        try:
+            with trio.move_on_after(CONNECT_HANDLERS_S) as scope:
+                for handler in handlers:
+                    await handler(found, auth)
+            if scope.cancelled_caught:
+                raise DoramiError("UNAVAILABLE")
+        except DoramiError:
+            raise
+        except Exception:
+            self.services.counters.failed_events += 1
+            log.exception("edge.connect_handler_failed", namespace=found.namespace)
+            raise DoramiError("INTERNAL_ERROR") from None
+
+    @contextmanager
+    def _entering(self) -> Iterator[None]:
+        """Nothing of the client is read meanwhile, so a missing pong says nothing; given up when the session ends."""
+        self._resumed = trio.Event()
+        try:
+            with trio.CancelScope() as self._entry_scope:
+                yield
+        finally:
+            self._resumed = self._entry_scope = None
+            self._heartbeat.put_off(trio.current_time())
+
+    def _refuse_by(self, error: DoramiError, namespace: str) -> None:
+        sentence = self.services.catalogue.sentence(error.code, self._handshake.lang)
+        self._refuse(namespace, {"message": sentence, "data": {"errorCode": error.code, **error.details}})
 
     def _refuse(self, namespace: str, reason: dict[str, Any]) -> None:
         packet = Packet(PacketType.CONNECT_ERROR, namespace, reason)

@@ -40,6 +40,9 @@ class WireFormat(Protocol):
     `data` is JSON-able, but for bytes anywhere in it, at most 10; TypeError or ValueError where it is not.
     """
 
+    has_packets: bool
+    """Whether it is Socket.IO, whose packets also carry questions to clients."""
+
     def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
         """With a place: an event of a room, which a client that comes back can be told again."""
         ...
@@ -53,6 +56,8 @@ class SocketIoText:
 
     The offset of connection state recovery is the last argument of an event (socket.io-protocol, "Connection state
     recovery")."""
+
+    has_packets = True
 
     def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
         payload = [event, to_json(data)] if place is None else [event, to_json(data), place.offset]
@@ -82,6 +87,8 @@ class SocketIoText:
 class SocketIoMsgpack:
     """socket.io-msgpack-parser: each packet is one binary message."""
 
+    has_packets = True
+
     def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
         payload = [event, to_json(data)] if place is None else [event, to_json(data), place.offset]
         return self.packet(Packet(PacketType.EVENT, namespace, payload))
@@ -95,6 +102,8 @@ class SocketIoMsgpack:
 
 class PlainFormat:
     """`/ws`: an object a message, JSON as text or msgpack as binary."""
+
+    has_packets = False
 
     def __init__(self, opcode: websocket.Opcode, encoder: msgspec.json.Encoder | msgspec.msgpack.Encoder) -> None:
         self._opcode = opcode

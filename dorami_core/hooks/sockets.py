@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any, Protocol
 
@@ -76,14 +76,30 @@ class SocketConnection(Protocol):
         ...
 
     def leave(self, room: str) -> None: ...
-    def emit(self, event: str, data: Any) -> None:
-        """To this client alone, in order with what its rooms say."""
+    def emit(self, event: str, *data: Any) -> None:
+        """To this client alone, in order with what its rooms say. Events of ours have one argument; others may have
+        any number."""
+        ...
+
+    async def ask(self, event: str, *data: Any, timeout_s: float = 10) -> Any:
+        """Emits, and returns what the client acknowledges: its first argument, None where there is none.
+
+        TimeoutError when no answer came within `timeout_s`; ConnectionError when the client has left, leaves meanwhile,
+        or has not been let in yet; DoramiError UNAVAILABLE while 64 questions to it are open. Cancelled: a late answer
+        is ignored. The client's own events wait while a handler of them asks.
+        """
         ...
 
 
 EventHandler = Callable[[SocketConnection, Any], Awaitable[Any]]
 """Gets the connection and the payload as the class it was registered with. What it returns becomes `data` of the
-acknowledgement (None: no data); a DoramiError becomes its error."""
+acknowledgement (None: no data); a DoramiError becomes its error. Registered with `payload=None` it gets the list of the
+event's arguments as they came, and returns the list of the acknowledgement's (None: none), without the `ok` around."""
+
+ConnectHandler = Callable[[SocketConnection, Mapping[str, Any]], Awaitable[None]]
+"""Runs when a client asks to be let into the namespace, once it is known who that is; gets the `auth` that it sent,
+`{}` where it sent none. A DoramiError refuses it with CONNECT_ERROR, and so does taking more than 10 s, all handlers
+together (UNAVAILABLE). What it emits follows the reply, and rooms that it joins are heard from the reply on."""
 
 DisconnectHandler = Callable[[SocketConnection], Awaitable[None]]
 """Runs once when a client left the namespace, for whatever reason; its rooms can still be read."""
@@ -98,8 +114,19 @@ class SocketEvents(Protocol):
     """Where socket events are registered, at boot."""
 
     def on(
-        self, namespace: str, event: str, handler: EventHandler, *, payload: type, access: Access = Access.USER
-    ) -> None: ...
+        self, namespace: str, event: str, handler: EventHandler, *, payload: type | None, access: Access = Access.USER
+    ) -> None:
+        """`payload` is an attrs class, into which the event's one argument is read, or None for arguments of any number
+        and shape. ValueError for a second handler of one event, or a name that is reserved."""
+        ...
+
+    def on_connect(self, namespace: str, handler: ConnectHandler, *, own_auth: bool = False) -> None:
+        """Handlers run in the order of registration until one refuses.
+
+        `own_auth`: what clients of the namespace send as `auth` is the handlers' alone. No token of ours is looked for
+        in it or in cookies; everybody is a guest, and is told no `guestToken`.
+        """
+        ...
 
     def on_disconnect(self, namespace: str, handler: DisconnectHandler) -> None: ...
     def on_return(self, namespace: str, handler: ReturnHandler) -> None:
