@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -131,6 +133,24 @@ def kill(process: Process) -> None:
 class Gone:
     async def sync(self, changes: object) -> object:
         await trio.sleep_forever()
+
+
+async def test_a_process_that_is_really_killed(redis_store: RedisStore, redis_url: str) -> None:
+    lease_s = 2.0
+    command = [sys.executable, str(Path(__file__).with_name("presence_process.py")), redis_url, str(lease_s)]
+    children = [subprocess.Popen([*command, *names], stdout=subprocess.PIPE) for names in (("a", "b", "c"), ("c", "d"))]
+    try:
+        async with processes(redis_store, 1, lease_s=lease_s) as (here,):
+            here.join(guest_principal("a"))
+            await settled([here], 4)
+            children[0].kill()
+            await settled([here], 3)
+            children[1].kill()
+            await settled([here], 1)
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
 
 
 async def test_a_lease_in_redis_ends_before_the_promised_time(redis_store: RedisStore) -> None:
