@@ -27,6 +27,7 @@ from dorami_core.base.settings import (
     EdgeSettings,
     LimitSettings,
     MediaSettings,
+    PresenceSettings,
     RtmpSettings,
     StreamSettings,
     WebSettings,
@@ -57,7 +58,8 @@ from dorami_core.media.hls import open_hls_writer
 from dorami_core.media.hub import open_relay_hub
 from dorami_core.media.out import VideoOut
 from dorami_core.presence import sockets as presence_sockets
-from dorami_core.presence.viewers import LocalViewers
+from dorami_core.presence.ledger import RedisLedger
+from dorami_core.presence.viewers import SharedViewers
 from dorami_core.store.datadir import DataDirectory, open_data_directory
 from dorami_core.store.deadlines import DeadlineRunner, DeadlineStore
 from dorami_core.store.embedded.postgres import embedded_postgres
@@ -151,7 +153,8 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         rooms = RoomIndex(edge.gather_max_s, link)
         recovery = Recovery(stores.redis)
         sockets = SocketRegistry()
-        viewers = LocalViewers(rooms, clock)
+        lease_s = settings.section(PresenceSettings).lease_s
+        viewers = SharedViewers(rooms, clock, RedisLedger(stores.redis, lease_s=lease_s), lease_s=lease_s)
         broadcasts = Broadcasts(
             db,
             dispatcher,
@@ -172,15 +175,14 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
             viewer_count=viewers.count,
         )
         plugins.add_internal(StreamAnnouncer(rooms, streams))
-        chat = ChatService(
-            ChatStore(stores.redis), streams.status, rooms, dispatcher, clock, settings.section(ChatSettings)
-        )
+        chat_store = ChatStore(stores.redis)
+        chat = ChatService(chat_store, streams.status, rooms, dispatcher, clock, settings.section(ChatSettings))
 
         shared = Shared(db, rooms, DeadlineStore(), streams, users, dispatcher, clock, settings, ports)
         for plugin in plugins.ordered:
             dispatcher.register_one(plugin.name, "register_services", host=PluginHost(plugin, shared))
 
-        stream_sockets.register(sockets, streams, viewers, rooms, dispatcher, clock)
+        snapshots = stream_sockets.register(sockets, streams, viewers, dispatcher, clock, chat_store)
         presence_sockets.register(sockets, streams, viewers)
         chat_sockets.register(sockets, chat)
         dispatcher.register("register_sockets", sockets=sockets)
@@ -204,6 +206,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 "relay": hub.statistics,
                 "hls": hls.statistics,
                 "presence": viewers.statistics,
+                "snapshot": snapshots.statistics,
                 "chat": chat.statistics,
                 "broadcast": lambda: broadcasts.statistics().broadcasts,
                 "rooms": rooms.statistics,

@@ -48,6 +48,11 @@ class ChatSettings:
 
 
 @attrs.frozen
+class PresenceSettings:
+    lease_s: float = attrs.field(default=15, validator=positive)
+
+
+@attrs.frozen
 class StreamSettings:
     grace_s: float = attrs.field(default=30, validator=positive)
 
@@ -98,6 +103,7 @@ class LimitSettings:
 
 CORE_SECTIONS: Mapping[str, type] = {
     "chat": ChatSettings,
+    "presence": PresenceSettings,
     "streams": StreamSettings,
     "edge": EdgeSettings,
     "media": MediaSettings,

@@ -6,7 +6,9 @@ from typing import Any
 
 import attrs
 
+from dorami_core.base.coalescing import Coalesced
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.ids import is_stream_key
 from dorami_core.base.principal import Access
 from dorami_core.hooks.host import StreamDirectory
 from dorami_core.hooks.sockets import SocketConnection, SocketEvents
@@ -27,21 +29,28 @@ class ViewerLeave:
 
 class ViewerSockets:
     def __init__(self, streams: StreamDirectory, viewers: Viewers) -> None:
-        self._streams = streams
+        self._streams = Coalesced(streams.find)
         self._viewers = viewers
 
     async def join(self, conn: SocketConnection, payload: ViewerJoin) -> dict[str, Any]:
         """Answers `streamKey`, `status`, `viewerCount`."""
         key = payload.stream_key
+        if not is_stream_key(key):
+            raise DoramiError("STREAM_NOT_FOUND")
+        is_new = not self._viewers.has_joined(conn, key)
         # Counted before the first wait: a socket that goes away meanwhile is uncounted by its disconnect.
         self._viewers.join(conn, key)
-        # In the room before it too, so that the newcomer hears the push that its coming causes.
-        await conn.join(key)
-        stream = await self._streams.find(key)
-        if stream is None:
-            conn.leave(key)
-            self._viewers.leave(conn, key)
-            raise DoramiError("STREAM_NOT_FOUND")
+        try:
+            # In the room before it too, so that the newcomer hears the push that its coming causes.
+            await conn.join(key)
+            stream = await self._streams.get(key)
+            if stream is None:
+                raise DoramiError("STREAM_NOT_FOUND")
+        except Exception:
+            if is_new:
+                conn.leave(key)
+                self._viewers.leave(conn, key)
+            raise
         return {"streamKey": key, "status": stream.status, "viewerCount": self._viewers.count(key)}
 
     async def leave(self, conn: SocketConnection, payload: ViewerLeave) -> None:
