@@ -53,6 +53,12 @@ class ViewerSockets:
             raise
         return {"streamKey": key, "status": stream.status, "viewerCount": self._viewers.count(key)}
 
+    async def come_back(self, conn: SocketConnection, room: str) -> None:
+        """Counts a client that returns to a room; STREAM_NOT_FOUND."""
+        if not is_stream_key(room) or await self._streams.get(room) is None:
+            raise DoramiError("STREAM_NOT_FOUND")
+        self._viewers.join(conn, room)
+
     async def leave(self, conn: SocketConnection, payload: ViewerLeave) -> None:
         keys = self._viewers.joined(conn) if payload.stream_key is None else {payload.stream_key}
         for key in keys:
@@ -68,4 +74,5 @@ def register(sockets: SocketEvents, streams: StreamDirectory, viewers: Viewers) 
     handlers = ViewerSockets(streams, viewers)
     sockets.on(NAMESPACE, "stream:viewer:join", handlers.join, payload=ViewerJoin, access=Access.PUBLIC)
     sockets.on(NAMESPACE, "stream:viewer:leave", handlers.leave, payload=ViewerLeave, access=Access.PUBLIC)
+    sockets.on_return(NAMESPACE, handlers.come_back)
     sockets.on_disconnect(NAMESPACE, handlers.disconnect)

@@ -11,7 +11,7 @@ import trio
 
 from dorami_core.base.clock import Clock, iso
 from dorami_core.base.errors import DoramiError
-from dorami_core.base.structure import to_json
+from dorami_core.base.structure import to_json, to_plain
 from dorami_core.hooks.host import HookCaller, StreamDirectory
 from dorami_core.presence.viewers import Viewers
 from dorami_core.streams.routes import describe
@@ -55,7 +55,8 @@ class Snapshots:
         messages = await self._messages(stream_key)
         if messages is not None:
             snapshot["messages"] = messages
-        return await self._hooks.filter("filter_stream_snapshot", snapshot, stream=stream)
+        snapshot = await self._hooks.filter("filter_stream_snapshot", snapshot, stream=stream)
+        return {name: to_plain(value) for name, value in snapshot.items()}
 
     async def _messages(self, stream_key: str) -> Sequence[dict[str, Any]] | None:
         with trio.move_on_after(HISTORY_WAIT_S):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -12,7 +11,6 @@ from dorami_core.base.coalescing import Coalesced
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import is_stream_key
 from dorami_core.base.principal import Access
-from dorami_core.base.structure import to_json
 from dorami_core.hooks.host import HookCaller, StreamDirectory
 from dorami_core.hooks.sockets import SocketConnection, SocketEvents
 from dorami_core.presence.viewers import Viewers
@@ -33,32 +31,14 @@ class LeaveStream:
     stream_key: str | None = None
 
 
-@attrs.frozen
-class RoomPosition:
-    """Where a room was when a socket joined it: what follows has a greater `seq`."""
-
-    room: str
-    epoch: str
-    seq: int
-
-
-EnterRoom = Callable[[SocketConnection, str], Awaitable[RoomPosition | None]]
-"""Joins a room; answers its position, or None where rooms are not numbered."""
-
-
-async def enter_unnumbered(conn: SocketConnection, room: str) -> RoomPosition | None:
-    await conn.join(room)
-    return None
-
-
 class StreamSockets:
-    def __init__(self, viewers: Viewers, snapshots: Coalesced[dict[str, Any] | None], enter: EnterRoom) -> None:
+    def __init__(self, streams: StreamDirectory, viewers: Viewers, snapshots: Coalesced[dict[str, Any] | None]) -> None:
+        self._streams = Coalesced(streams.find)
         self._viewers = viewers
         self._snapshots = snapshots
-        self._enter = enter
 
     async def join(self, conn: SocketConnection, payload: JoinStream) -> dict[str, Any]:
-        """Joins the room; answers the snapshot (`streams.snapshot`), and `room` where rooms are numbered. What is said
+        """Joins the room; answers the snapshot (`streams.snapshot`) with `room`, the place it is from. What is said
         in the room from before the snapshot was read reaches the socket too, so the two meet without a gap."""
         key = payload.stream_key
         if not is_stream_key(key):
@@ -67,7 +47,7 @@ class StreamSockets:
         # Counted before the first wait: a socket that goes away meanwhile is uncounted by its disconnect.
         self._viewers.join(conn, key)
         try:
-            position = await self._enter(conn, key)
+            position = await conn.join(key)
             snapshot = await self._snapshots.get(key)
             if snapshot is None:
                 raise DoramiError("STREAM_NOT_FOUND")
@@ -75,7 +55,13 @@ class StreamSockets:
             if is_new:
                 self._leave(conn, key)
             raise
-        return snapshot if position is None else {**snapshot, "room": to_json(position)}
+        return {**snapshot, "room": {"room": f"{NAMESPACE}:{key}", "epoch": position.epoch, "seq": position.seq}}
+
+    async def come_back(self, conn: SocketConnection, room: str) -> None:
+        """Counts a client that returns to a room without asking for a snapshot; STREAM_NOT_FOUND."""
+        if not is_stream_key(room) or await self._streams.get(room) is None:
+            raise DoramiError("STREAM_NOT_FOUND")
+        self._viewers.join(conn, room)
 
     async def leave(self, conn: SocketConnection, payload: LeaveStream) -> None:
         for key in self._viewers.joined(conn) if payload.stream_key is None else (payload.stream_key,):
@@ -97,13 +83,12 @@ def register(
     hooks: HookCaller,
     clock: Clock,
     history: ChatHistory,
-    *,
-    enter: EnterRoom = enter_unnumbered,
 ) -> Coalesced[dict[str, Any] | None]:
     """Answers the snapshots, whose statistics are worth a look."""
     snapshots = Coalesced(Snapshots(streams, viewers, hooks, clock, history).build)
-    handlers = StreamSockets(viewers, snapshots, enter)
+    handlers = StreamSockets(streams, viewers, snapshots)
     sockets.on(NAMESPACE, "join:stream", handlers.join, payload=JoinStream, access=Access.PUBLIC)
     sockets.on(NAMESPACE, "leave:stream", handlers.leave, payload=LeaveStream, access=Access.PUBLIC)
+    sockets.on_return(NAMESPACE, handlers.come_back)
     sockets.on_disconnect(NAMESPACE, handlers.disconnect)
     return snapshots

@@ -20,7 +20,7 @@ from dorami_core.presence.ledger import RedisLedger
 from dorami_core.presence.viewers import SharedViewers
 from dorami_core.store.redis import RedisStore
 from dorami_core.streams.snapshot import Snapshots
-from dorami_core.streams.sockets import JoinStream, RoomPosition, StreamSockets, enter_unnumbered
+from dorami_core.streams.sockets import JoinStream, StreamSockets
 from dorami_core.testing.host import Bench, open_bench
 from dorami_core.testing.sockets import RecordedConnection, RecordedRooms, guest_principal
 
@@ -82,7 +82,7 @@ class Show:
         self.rooms = RecordedRooms()
         viewers = SharedViewers(self.rooms, bench.clock, RedisLedger(redis, lease_s=15), lease_s=15)
         self.snapshots = kind(Snapshots(bench.streams, viewers, bench.hooks, bench.clock, NoHistory()).build)
-        self.sockets = StreamSockets(viewers, self.snapshots, enter_unnumbered)
+        self.sockets = StreamSockets(bench.streams, viewers, self.snapshots)
         bench.rooms.emit = self.rooms.emit  # type: ignore[method-assign]
 
     @property
@@ -179,15 +179,7 @@ async def test_a_crowd_that_joins_while_products_change(bench: Bench, redis_stor
 
 async def test_the_position_of_the_room_is_in_the_answer(bench: Bench, redis_store: RedisStore, gate: Gate) -> None:
     show = Show(bench, redis_store, gate)
-    assert "room" not in await show.sockets.join(
-        RecordedConnection(show.rooms, "/", guest_principal()), JoinStream(KEY)
-    )
-
-    async def enter(conn: Any, room: str) -> RoomPosition:
-        await conn.join(room)
-        return RoomPosition(room=f"/:{room}", epoch="e", seq=7)
-
-    viewers = SharedViewers(show.rooms, bench.clock, RedisLedger(redis_store, lease_s=15), lease_s=15)
-    sockets = StreamSockets(viewers, show.snapshots, enter)
-    snapshot = await sockets.join(RecordedConnection(show.rooms, "/", guest_principal()), JoinStream(KEY))
-    assert snapshot["room"] == {"room": f"/:{KEY}", "epoch": "e", "seq": 7}
+    conn = RecordedConnection(show.rooms, "/", guest_principal())
+    snapshot = await show.sockets.join(conn, JoinStream(KEY))
+    position = await conn.join(KEY)
+    assert snapshot["room"] == {"room": f"/:{KEY}", "epoch": position.epoch, "seq": position.seq}

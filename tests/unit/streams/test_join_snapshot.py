@@ -45,7 +45,7 @@ async def test_without_redis_it_comes_without_messages(studio: Studio, tmp_path:
     async with open_redis(f"unix://{tmp_path}/none.sock") as redis:
         door = Door(studio, redis)
         snapshot = await door.sockets.send(door.conn(), "join:stream", {"streamKey": row.stream_key})
-    assert set(snapshot) == {"stream", "viewerCount", "serverTime"}
+    assert set(snapshot) == {"stream", "viewerCount", "serverTime", "room"}
     assert snapshot["viewerCount"] == 1
 
 

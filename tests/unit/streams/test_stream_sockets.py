@@ -80,7 +80,7 @@ async def test_join_answers_the_snapshot_with_what_plugins_add(hall: Hall) -> No
     row = await hall.studio.service.create(title="one")
     conn = hall.conn(guest_principal())
     snapshot = await hall.sockets.send(conn, "join:stream", {"streamKey": row.stream_key})
-    assert set(snapshot) == {"stream", "viewerCount", "serverTime", "messages", "products"}
+    assert set(snapshot) == {"stream", "viewerCount", "serverTime", "messages", "products", "room"}
     assert snapshot["stream"]["streamKey"] == row.stream_key
     assert snapshot["stream"]["viewerCount"] == snapshot["viewerCount"] == 1
     assert "secret" not in str(snapshot)
