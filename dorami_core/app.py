@@ -33,8 +33,17 @@ from dorami_core.base.settings import (
     load_settings,
 )
 from dorami_core.base.supervision import supervise
+from dorami_core.chat import moderation_sockets
+from dorami_core.chat import routes as chat_routes
 from dorami_core.chat import sockets as chat_sockets
+from dorami_core.chat.bans import Bans
+from dorami_core.chat.briefly import Briefly
+from dorami_core.chat.hearts import Hearts
+from dorami_core.chat.log import MessageLog
+from dorami_core.chat.moderation import Moderation
+from dorami_core.chat.rules import RulesCopy
 from dorami_core.chat.service import ChatService
+from dorami_core.chat.standing import Standing
 from dorami_core.chat.store import ChatStore
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.rooms import RoomIndex
@@ -44,6 +53,7 @@ from dorami_core.events.codec import EventCodec
 from dorami_core.events.outbox import Outbox, OutboxWriter
 from dorami_core.events.streams import STREAM_EVENTS
 from dorami_core.hooks.dispatch import Dispatcher
+from dorami_core.hooks.host import StreamStatus
 from dorami_core.hooks.hosting import PluginHost, Ports, Shared
 from dorami_core.hooks.loader import Loaded, load_plugins
 from dorami_core.identity.addresses import AddressCipher
@@ -78,6 +88,8 @@ from dorami_core.web.serve import serve_web
 
 log = structlog.get_logger()
 
+STATUS_KNOWN_S = 1.0
+"""How long the chat goes by what it knows of a broadcast that another process runs."""
 STOP_LIMIT_S = 9.0
 """After this long an orderly stop is given up; whatever is left dies with the process."""
 
@@ -168,8 +180,30 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
             viewer_count=viewers.count,
         )
         plugins.add_internal(StreamAnnouncer(rooms, streams))
+        statuses = Briefly(streams.status, clock, STATUS_KNOWN_S)
+        db.after_commit.append(statuses.clear)
+
+        async def status_of(key: str) -> StreamStatus | None:
+            return broadcasts.status(key) or await statuses.get(key)
+
+        rules = RulesCopy(db, clock)
+        bans = Bans(rules, rooms)
+        standing = Standing(rules, bans, clock)
+        chat_store, message_log = ChatStore(stores.redis), MessageLog(db, clock)
+        hearts = Hearts(stores.redis, rooms, clock)
+        moderation = Moderation(db, rules, bans, chat_store, message_log, users, status_of, rooms, clock)
         chat = ChatService(
-            ChatStore(stores.redis), streams.status, rooms, dispatcher, clock, settings.section(ChatSettings)
+            chat_store,
+            status_of,
+            rooms,
+            dispatcher,
+            clock,
+            settings.section(ChatSettings),
+            standing=standing,
+            moderation=moderation,
+            log=message_log,
+            hearts=hearts,
+            exempt_addresses=settings.section(LimitSettings).exempt_addresses,
         )
 
         shared = Shared(db, rooms, DeadlineStore(), streams, users, dispatcher, clock, settings, ports)
@@ -179,6 +213,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         stream_sockets.register(sockets, streams, viewers, rooms, dispatcher, clock)
         presence_sockets.register(sockets, streams, viewers)
         chat_sockets.register(sockets, chat)
+        moderation_sockets.register(sockets, moderation)
         dispatcher.register("register_sockets", sockets=sockets)
 
         outbox = Outbox(db, db, codec, dispatcher.subscribers, dispatcher.deliver)
@@ -201,6 +236,8 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 "hls": hls.statistics,
                 "presence": viewers.statistics,
                 "chat": chat.statistics,
+                "chat_log": message_log.statistics,
+                "chat_hearts": hearts.statistics,
                 "broadcast": lambda: broadcasts.statistics().broadcasts,
                 "rooms": rooms.statistics,
                 "edge": edge_counters.statistics,
@@ -213,6 +250,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
             router
         )
         stream_routes.register(router, streams)
+        chat_routes.register(router, chat_routes.ChatRoutes(db, message_log, moderation, status_of, clock))
         dispatcher.register("register_routes", router=router)
         app = build_app(
             router,
@@ -244,6 +282,11 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         services.start_soon(supervise, "outbox purge", outbox.keep_house)
         services.start_soon(supervise, "deadlines", deadlines.run)
         services.start_soon(supervise, "presence", viewers.run)
+        services.start_soon(supervise, "chat log", message_log.run)
+        services.start_soon(supervise, "chat hearts", hearts.run)
+        services.start_soon(supervise, "chat moderation", moderation.run)
+        await rules.refresh()
+        services.start_soon(supervise, "chat rules", rules.run)
         services.start_soon(supervise, "housekeeping", partial(keep_house, db))
         for name, tasks in dispatcher.register("register_tasks"):
             for task in tasks:

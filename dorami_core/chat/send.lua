@@ -1,9 +1,10 @@
--- Takes one chat message: idempotency, rate, number, history; all or nothing.
--- KEYS: room (hash: epoch, seq), history (list of JSON), ids (sorted set: id by seq), rate (list of ms), client id
+-- Takes one chat message: idempotency, rates, slow mode, number, history; all or nothing.
+-- KEYS: room (hash: epoch, seq), history (list of JSON), ids (sorted set: id by seq), rate (list of ms), client id,
+--       rate of the address (list of ms), last message of the user here (ms)
 -- ARGV: 1 now_ms, 2 id, 3 message as a JSON object without its end, 4 digest of the text, 5 timestamp,
 --       6 candidate epoch, 7 rate count (0: exempt), 8 rate window ms, 9 has a client id (0, 1),
---       10 history length, 11 history s, 12 ids kept
--- Answers {"sent", seq, epoch} | {"again", id, seq, timestamp} | {"differs"} | {"limited", retry_after_ms}
+--       10 history length, 11 history s, 12 ids kept, 13 address count (0: exempt), 14 slow mode ms (0: off)
+-- Answers {"sent", seq, epoch} | {"again", id, seq, timestamp} | {"differs"} | {"limited" or "slow", retry_after_ms}
 local now = tonumber(ARGV[1])
 if ARGV[9] == '1' then
     local known = redis.call('HMGET', KEYS[5], 'digest', 'id', 'seq', 'timestamp')
@@ -12,16 +13,27 @@ if ARGV[9] == '1' then
         return {'again', known[2], tonumber(known[3]), known[4]}
     end
 end
-local count, window = tonumber(ARGV[7]), tonumber(ARGV[8])
-if count > 0 then
-    local oldest = redis.call('LINDEX', KEYS[4], count - 1)
-    if oldest and tonumber(oldest) + window > now then
-        return {'limited', tonumber(oldest) + window - now}
-    end
-    redis.call('LPUSH', KEYS[4], now)
-    redis.call('LTRIM', KEYS[4], 0, count - 1)
-    redis.call('PEXPIRE', KEYS[4], math.ceil(window) + 1000)
+-- Every limit is looked at before any is counted, so that what was refused has cost nothing.
+local window, slow = tonumber(ARGV[8]), tonumber(ARGV[14])
+local windows = {{KEYS[4], tonumber(ARGV[7])}, {KEYS[6], tonumber(ARGV[13])}}
+local wait = 0
+for _, one in ipairs(windows) do
+    local oldest = one[2] > 0 and redis.call('LINDEX', one[1], one[2] - 1)
+    if oldest then wait = math.max(wait, tonumber(oldest) + window - now) end
 end
+if wait > 0 then return {'limited', wait} end
+if slow > 0 then
+    local last = redis.call('GET', KEYS[7])
+    if last and tonumber(last) + slow > now then return {'slow', tonumber(last) + slow - now} end
+end
+for _, one in ipairs(windows) do
+    if one[2] > 0 then
+        redis.call('LPUSH', one[1], now)
+        redis.call('LTRIM', one[1], 0, one[2] - 1)
+        redis.call('PEXPIRE', one[1], math.ceil(window) + 1000)
+    end
+end
+if slow > 0 then redis.call('SET', KEYS[7], now, 'PX', slow + 1000) end
 redis.call('HSETNX', KEYS[1], 'epoch', ARGV[6])
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)

@@ -30,8 +30,19 @@ class ChatRedis(Protocol):
 
 
 @attrs.frozen
+class Limits:
+    """What holds for one message. A count of 0: exempt; `slow_s` 0: off. Both windows are `window_s` long."""
+
+    rate_count: int
+    window_s: float
+    address: str = ""
+    address_count: int = 0
+    slow_s: int = 0
+
+
+@attrs.frozen
 class Draft:
-    """A message before it has its number. `rate_count` 0: exempt."""
+    """A message before it has its number."""
 
     live_id: str
     user_id: str
@@ -40,8 +51,7 @@ class Draft:
     message: str
     client_id: str | None
     at: datetime
-    rate_count: int
-    rate_window_s: float
+    limits: Limits
 
 
 @attrs.frozen
@@ -63,7 +73,10 @@ class ClientIdReused:
 
 @attrs.frozen
 class Limited:
+    """`is_slow_mode`: by the room's mode, not by a window."""
+
     retry_after_ms: int
+    is_slow_mode: bool = False
 
 
 class ChatStore:
@@ -76,7 +89,7 @@ class ChatStore:
         self._delete = redis.register_script(folder.joinpath("delete.lua").read_text("utf-8"))
 
     async def send(self, draft: Draft) -> Sent | Repeated | ClientIdReused | Limited:
-        message_id, timestamp = str(uuid4()), iso(draft.at)
+        message_id, timestamp, limits = str(uuid4()), iso(draft.at), draft.limits
         body = {
             "id": message_id,
             "liveId": draft.live_id,
@@ -94,6 +107,8 @@ class ChatStore:
                 f"{room}:ids",
                 f"chat-rate:{draft.user_id}",
                 f"{room}:client:{draft.user_id}:{draft.client_id or ''}",
+                f"chat-rate-address:{limits.address}",
+                f"{room}:slow:{draft.user_id}",
             ],
             [
                 int(draft.at.timestamp() * 1000),
@@ -102,12 +117,14 @@ class ChatStore:
                 hashlib.sha256(draft.message.encode()).hexdigest(),
                 timestamp,
                 uuid4().hex,
-                draft.rate_count,
-                max(1, round(draft.rate_window_s * 1000)),
+                limits.rate_count,
+                max(1, round(limits.window_s * 1000)),
                 0 if draft.client_id is None else 1,
                 HISTORY_KEPT,
                 HISTORY_S,
                 IDS_KEPT,
+                limits.address_count,
+                limits.slow_s * 1000,
             ],
         )
         kind = answer[0]
@@ -127,13 +144,18 @@ class ChatStore:
             )
         if kind == b"again":
             return Repeated(Receipt(answer[1].decode(), answer[2], answer[3].decode()))
-        return Limited(answer[1]) if kind == b"limited" else ClientIdReused()
+        return ClientIdReused() if kind == b"differs" else Limited(answer[1], kind == b"slow")
 
     async def history(self, live_id: str, now: datetime) -> list[dict[str, Any]]:
         """The last 50 that are younger than 24 h, oldest first, as they were sent."""
         texts = await self._redis.execute("LRANGE", f"chat:{live_id}:history", -HISTORY_SENT, -1)
         since = iso(now - timedelta(seconds=HISTORY_S))
         return [message for text in texts if (message := json.loads(text))["timestamp"] >= since]
+
+    async def recent(self, live_id: str) -> list[dict[str, Any]]:
+        """All that is kept of the history, newest first."""
+        texts = await self._redis.execute("LRANGE", f"chat:{live_id}:history", 0, -1)
+        return [json.loads(text) for text in reversed(texts)]
 
     async def delete(self, live_id: str, message_id: str) -> bool:
         """False for an id that is not among the room's last 2,000. Twice does no harm."""
