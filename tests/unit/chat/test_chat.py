@@ -235,9 +235,7 @@ async def test_a_sender_who_goes_away_leaves_no_gap(chat: ChatRoom) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-async def test_without_redis_chat_says_so(
-    database: PostgresDatabase, manual_clock: ManualClock, tmp_path: Any
-) -> None:
+async def test_without_redis_chat_says_so(database: PostgresDatabase, manual_clock: ManualClock, tmp_path: Any) -> None:
     async with open_redis(f"unix://{tmp_path}/nobody.sock") as redis:
         chat = ChatRoom(database, redis, manual_clock)
         assert (await chat.refusal(chat.conn(), "hi")).code == "UNAVAILABLE"
