@@ -82,8 +82,7 @@ class Moderation:
         async with self._change(by, "timeout", str(user_id), minutes=minutes) as (tx, now):
             until = now + timedelta(minutes=minutes)
             await store.time_out(tx, user_id, _name(target), until, by.id, now)
-        data = {"until": iso(until), "minutes": minutes}
-        self._rooms.emit_to_viewer(NAMESPACE, ViewerId(f"u:{user_id}"), "chat:timed-out", data)
+        self._tell_user(user_id, "chat:timed-out", {"until": iso(until), "minutes": minutes})
         return until
 
     async def end_timeout(self, actor: Principal, user_id: UserId) -> None:
@@ -91,7 +90,7 @@ class Moderation:
         by = self._staff(actor)
         async with self._change(by, "end-timeout", str(user_id)) as (tx, _):
             await store.forget(tx, "timeouts", user_id)
-        self._rooms.emit_to_viewer(NAMESPACE, ViewerId(f"u:{user_id}"), "chat:timeout-ended", {})
+        self._tell_user(user_id, "chat:timeout-ended", {})
 
     async def ban(self, actor: Principal, user_id: UserId, reason: str = "") -> None:
         """Out of the whole shop's sockets, at once and until `unban`. FORBIDDEN, USER_NOT_FOUND; twice does no harm."""
@@ -114,11 +113,13 @@ class Moderation:
         target = await self._found(user_id)
         async with self._change(by, "appoint", str(user_id)) as (tx, now):
             await store.appoint(tx, user_id, _name(target), by.id, now)
+        self._tell_moderator(user_id, True)
 
     async def dismiss(self, actor: Principal, user_id: UserId) -> None:
         by = _admin(actor)
         async with self._change(by, "dismiss", str(user_id)) as (tx, _):
             await store.forget(tx, "moderators", user_id)
+        self._tell_moderator(user_id, False)
 
     # what staff do to a room
 
@@ -192,6 +193,12 @@ class Moderation:
                 if due <= self._clock.monotonic():
                     del self._to_repeat[live_id, event]
                     self._emit(live_id, event)
+
+    def _tell_moderator(self, user_id: UserId, is_moderator: bool) -> None:
+        self._tell_user(user_id, "chat:moderator", {"isModerator": is_moderator})
+
+    def _tell_user(self, user_id: UserId, event: str, data: dict[str, Any]) -> None:
+        self._rooms.emit_to_viewer(NAMESPACE, ViewerId(f"u:{user_id}"), event, data)
 
     def _tell(self, live_id: str, event: Told) -> None:
         self._emit(live_id, event)

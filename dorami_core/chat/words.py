@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 import attrs
+import regex  # type: ignore[import-untyped]
 
 MAX_WORD_CHARS = 50
 SHORT_LETTERS = 4
@@ -37,6 +39,7 @@ _JAMO = {
     **{chr(0x11A8 + number): jamo for number, jamo in enumerate(_TAILS)},
 }
 _SIMPLE = {conjoining: _PARTS.get(jamo, jamo) for conjoining, jamo in _JAMO.items()}
+_MARKS = regex.compile(r"[\p{M}\p{Cf}]+")
 _HANGUL = frozenset("".join(_SIMPLE.values()))
 
 
@@ -100,7 +103,8 @@ def _letters(text: str, *, without_digits: bool = False) -> _Letters:
     heads: list[bool] = []
     blanks: list[int] = []
     blank_count, is_head = 0, True
-    for character in unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text)):
+    # Marks go first: thousands of them on one letter are slow to put in order.
+    for character in unicodedata.normalize("NFC", unicodedata.normalize("NFKC", _MARKS.sub("", text))):
         if character.isspace():
             blank_count += 1
             is_head = True
@@ -117,6 +121,7 @@ def _letters(text: str, *, without_digits: bool = False) -> _Letters:
     return _Letters("".join(found), tuple(begins), tuple(ends), tuple(heads), tuple(blanks))
 
 
+@lru_cache(8192)
 def _simple(character: str, without_digits: bool) -> str:
     """The letters of one character; empty for a separator, a mark, a sign."""
     return "".join(

@@ -110,17 +110,21 @@ def test_the_seller_keeps_order(visit: Callable[..., Page], demo: RunningDorami,
     expect(viewer.get_by_test_id("pinned")).to_be_hidden()
 
 
-def test_a_moderator_has_the_tools_from_the_next_visit(visit: Callable[..., Page], demo: RunningDorami) -> None:
+def test_a_moderator_has_the_tools_at_once_and_loses_them_so(visit: Callable[..., Page], demo: RunningDorami) -> None:
     seller = visit("/live/demo", email="seller@example.test", role="ADMIN", viewport=DESK)
     helper = visit("/live/demo", email="helper@example.test")
     say(helper, "도와드릴게요")
     menu(seller, "도와드릴게요", "staff-moderator")
     expect(seller.locator(".toast")).to_contain_text("관리할 수 있어요")
-    helper.reload()
     expect(helper.get_by_test_id("room-tools")).to_be_visible()
     say(seller, "판매자의 말")
     line(helper, "도와드릴게요").locator("[data-line-menu]").click()
     expect(helper.get_by_test_id("staff-sheet")).to_be_visible()
+    helper.keyboard.press("Escape")
+    helper.reload()
+    expect(helper.get_by_test_id("room-tools")).to_be_visible()
+    seller.locator(".toast button").click()  # undo
+    expect(helper.get_by_test_id("room-tools")).to_be_hidden()
 
 
 def test_hearts_of_one_are_seen_by_all(visit: Callable[..., Page], artefacts: Path) -> None:

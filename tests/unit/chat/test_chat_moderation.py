@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
@@ -9,6 +11,8 @@ from chat_harness import LIVE, OTHER, ChatRoom, id_of, people_of
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import ViewerId, new_uuid
+from dorami_core.chat import moderation_store
+from dorami_core.hooks.transactions import Tx
 from dorami_core.store.postgres import PostgresDatabase
 from dorami_core.store.redis import RedisStore
 from dorami_core.testing.clock import ManualClock
@@ -153,6 +157,15 @@ async def test_who_may_do_what_to_whom(chat: ChatRoom) -> None:
     assert await chat.refused(people.moderator, "chat:set-mode", liveId=LIVE, frozen=True) == "FORBIDDEN"
 
 
+async def test_who_becomes_a_moderator_is_told(chat: ChatRoom) -> None:
+    people = await people_of(chat)
+    await chat.send(people.seller, "chat:remove-moderator", userId=id_of(people.moderator))
+    assert [said.data for said in chat.rooms.said if said.event == "chat:moderator"] == [
+        {"isModerator": True},
+        {"isModerator": False},
+    ]
+
+
 async def test_a_frozen_room_hears_staff_alone(chat: ChatRoom) -> None:
     people = await people_of(chat)
     answer = await chat.send(people.moderator, "chat:set-mode", liveId=LIVE, frozen=True)
@@ -278,6 +291,59 @@ async def test_pinning_and_deleting_at_once_never_leaves_a_deleted_message_pinne
                 nursery.start_soon(pin, data)
                 nursery.start_soon(chat.events.send, people.seller, "chat:delete-message", data)
         assert await chat.db.fetchval("SELECT pinned FROM chat.rooms WHERE stream_key = $1", LIVE) is None
+
+
+@pytest.mark.parametrize("is_locked", [True, False])
+async def test_the_lock_is_what_keeps_a_deleted_message_from_being_pinned(
+    chat: ChatRoom, is_locked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deletion comes between the look at the deletions and the pin. Without the lock (the control) it gets by."""
+    people = await people_of(chat)
+    line = await chat.say(people.person, "oops")
+    looked, deleted = trio.Event(), trio.Event()
+    real_begin, real_pin = moderation_store.begin, moderation_store.pin
+
+    class Halting:
+        def __init__(self, tx: Tx) -> None:
+            self._tx = tx
+
+        async def fetchval(self, sql: str, *args: object) -> object:
+            found = await self._tx.fetchval(sql, *args)
+            looked.set()
+            await deleted.wait()
+            return found
+
+        async def execute(self, sql: str, *args: object) -> str:
+            return await self._tx.execute(sql, *args)
+
+    async def pin(tx: Tx, *args: Any) -> bool:
+        return await real_pin(Halting(tx), *args)  # type: ignore[arg-type]
+
+    async def begin(tx: Tx, *args: Any, **facts: Any) -> None:
+        if is_locked:
+            await real_begin(tx, *args, **facts)
+
+    async def delete() -> None:
+        await other.events.send(people.seller, "chat:delete-message", {"liveId": LIVE, "messageId": line["id"]})
+        deleted.set()
+
+    monkeypatch.setattr(moderation_store, "pin", pin)
+    monkeypatch.setattr(moderation_store, "begin", begin)
+    other = ChatRoom(chat.db, chat.redis, chat.clock, rooms=chat.rooms)
+    await other.rules.refresh()
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                chat.events.send, people.seller, "chat:pin-message", {"liveId": LIVE, "messageId": line["id"]}
+            )
+            await looked.wait()
+            nursery.start_soon(delete)
+            while not deleted.is_set():
+                if await chat.db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                    deleted.set()  # it waits for the pin to be over
+                await trio.lowlevel.checkpoint()
+    pinned = await chat.db.fetchval("SELECT pinned FROM chat.rooms WHERE stream_key = $1", LIVE)
+    assert (pinned is None) is is_locked
 
 
 async def test_a_change_is_said_again_with_what_holds_by_then(chat: ChatRoom) -> None:

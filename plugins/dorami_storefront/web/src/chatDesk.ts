@@ -97,7 +97,7 @@ async function words(section: HTMLElement): Promise<void> {
       const word = input.value.trim();
       const { id } = await api.post<{ id: string }>(`${LISTS}/words`, { word });
       show({ id, word });
-      input.value = "";
+      form.reset();
     } catch (error) {
       problem.hidden = false;
       find("span", problem).textContent = error instanceof Error ? error.message : t("js_failed");

@@ -114,6 +114,7 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   pinned: (message) => room.pin(message),
   hearts: (total) => hearts.counted(total),
   timedOut: (until) => room.timedOut(until),
+  moderator: (isModerator) => room.staff(isModerator),
   banned: () => room.banned(),
   cartExpired: () => pill.expired(),
   activity(kind, name, productId) {

@@ -30,6 +30,7 @@ export interface Listener {
   pinned(message: PinnedMessage | null): void;
   hearts(total: number): void;
   timedOut(until: string | null): void;
+  moderator(isModerator: boolean): void;
   banned(): void;
   cartExpired(): void;
   activity(kind: "cart" | "order", maskedName: string, productId: string | undefined): void;
@@ -198,6 +199,7 @@ export class Connection {
       if (what.liveId === this.streamKey) listener.hearts(what.total);
     });
     this.#chat.on("chat:timed-out", (what: { until: string }) => listener.timedOut(what.until));
+    this.#chat.on("chat:moderator", (what: { isModerator: boolean }) => listener.moderator(what.isModerator));
     this.#chat.on("chat:timeout-ended", () => listener.timedOut(null));
   }
 

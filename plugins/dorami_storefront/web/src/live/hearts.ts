@@ -1,6 +1,6 @@
 /** The heart button: taps are sent in handfuls, everybody's hearts come back as one number and fly up. */
 
-import { find, icon } from "../dom";
+import { find, heart as makeHeart } from "../dom";
 import { data, t } from "../page";
 import { FLYING_MOST, heartsToFly } from "../roomMode";
 
@@ -57,7 +57,7 @@ export class Hearts {
 
   #fly(): void {
     if (this.#calm.matches || document.hidden || this.#sky.childElementCount >= FLYING_MOST) return;
-    const heart = icon("heart", data.icons, `fly fly-${Math.floor(Math.random() * 4)}`);
+    const heart = makeHeart(`fly fly-${Math.floor(Math.random() * 4)}`);
     heart.style.setProperty("--drift", `${Math.round(Math.random() * 60 - 44)}px`);
     heart.style.setProperty("--size", `${22 + Math.round(Math.random() * 12)}px`);
     heart.addEventListener("animationend", () => heart.remove());

@@ -30,14 +30,20 @@ export class RoomView {
   }
 
   joined(state: RoomState): void {
-    const wasStaff = this.#writer.isModerator;
     this.#writer = {
       ...this.#writer,
-      ...state,
+      frozen: state.frozen,
+      slowSeconds: state.slowSeconds,
       timedOutUntil: state.timedOutUntil === null ? 0 : Date.parse(state.timedOutUntil),
     };
     this.pin(state.pinned);
-    if (wasStaff !== state.isModerator) this.staffChanged(state.isModerator);
+    this.staff(state.isModerator);
+  }
+
+  /** Became a moderator, or is one no more. */
+  staff(isModerator: boolean): void {
+    if (isModerator !== this.#writer.isModerator) this.staffChanged(isModerator);
+    this.#writer = { ...this.#writer, isModerator };
     this.#draw();
   }
 
