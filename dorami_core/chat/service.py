@@ -102,10 +102,9 @@ class ChatService:
         FORBIDDEN for a banned user, RATE_LIMITED, STREAM_NOT_FOUND, UNAVAILABLE.
         """
         self._standing.check_ban(conn.principal)
-        if conn.address not in self._exempt:
+        if conn.address not in self._exempt and not self._standing.is_staff(conn.principal):
+            self._joins.take(conn.principal.viewer_id)
             self._address_joins.take(address_key(conn.address))
-            if not self._standing.is_staff(conn.principal):
-                self._joins.take(conn.principal.viewer_id)
         hearts = await self._hearts.total(live_id) if is_stream_key(live_id) else 0
         await self.join(conn, live_id)
         # Read after joining and without a wait in between: what changes from now on is heard.
@@ -148,6 +147,8 @@ class ChatService:
         if room.lock.statistics().tasks_waiting >= WAITING_BOUND:
             raise DoramiError("UNAVAILABLE", retry_after_ms=1000)
         async with room.lock:
+            # Again, for a line of messages may have stood here while somebody froze the room.
+            self._standing.check(principal, live_id)
             room.version += 1
             # Once Redis has numbered it the room must hear it, even when its sender goes away in between.
             with trio.CancelScope(shield=True):
@@ -209,6 +210,7 @@ class ChatService:
         if not self._standing.is_staff(principal):
             raise DoramiError("FORBIDDEN")
         identifier = _message_id(message_id)
+        message_id = str(identifier)
         room = self._room(live_id)
         async with room.lock:
             room.version += 1

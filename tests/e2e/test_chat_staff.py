@@ -110,7 +110,9 @@ def test_the_seller_keeps_order(visit: Callable[..., Page], demo: RunningDorami,
     expect(viewer.get_by_test_id("pinned")).to_be_hidden()
 
 
-def test_a_moderator_has_the_tools_at_once_and_loses_them_so(visit: Callable[..., Page], demo: RunningDorami) -> None:
+def test_a_moderator_has_the_tools_at_once_and_loses_them_so(
+    visit: Callable[..., Page], demo: RunningDorami, artefacts: Path
+) -> None:
     seller = visit("/live/demo", email="seller@example.test", role="ADMIN", viewport=DESK)
     helper = visit("/live/demo", email="helper@example.test")
     say(helper, "도와드릴게요")
@@ -120,9 +122,11 @@ def test_a_moderator_has_the_tools_at_once_and_loses_them_so(visit: Callable[...
     say(seller, "판매자의 말")
     line(helper, "도와드릴게요").locator("[data-line-menu]").click()
     expect(helper.get_by_test_id("staff-sheet")).to_be_visible()
+    helper.screenshot(path=artefacts / "chat-staff-line-390x844.png")
     helper.keyboard.press("Escape")
     helper.reload()
     expect(helper.get_by_test_id("room-tools")).to_be_visible()
+    helper.screenshot(path=artefacts / "chat-staff-390x844.png")
     seller.locator(".toast button").click()  # undo
     expect(helper.get_by_test_id("room-tools")).to_be_hidden()
 

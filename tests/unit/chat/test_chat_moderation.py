@@ -183,6 +183,32 @@ async def test_a_frozen_room_hears_staff_alone(chat: ChatRoom) -> None:
     assert await chat.refused(people.seller, "chat:set-mode", liveId=LIVE) == "VALIDATION_FAILED"
 
 
+async def test_who_stands_in_line_while_the_room_is_frozen_is_refused(chat: ChatRoom) -> None:
+    people = await people_of(chat)
+    refused: list[str] = []
+
+    async def say() -> None:
+        refused.append((await chat.refusal(people.person, "in line")).code)
+
+    room = chat.service._room(LIVE)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            async with room.lock:
+                nursery.start_soon(say)
+                while not room.lock.statistics().tasks_waiting:
+                    await trio.lowlevel.checkpoint()
+                await chat.send(people.seller, "chat:set-mode", liveId=LIVE, frozen=True)
+    assert refused == ["CHAT_FROZEN"]
+
+
+async def test_an_id_is_the_same_however_it_is_written(chat: ChatRoom) -> None:
+    people = await people_of(chat)
+    line = await chat.say(people.person, "oops")
+    await chat.send(people.moderator, "chat:delete-message", liveId=LIVE, messageId=line["id"].upper())
+    assert people.watcher.heard[-1] == ("chat:deleted", {"id": line["id"]})
+    assert (await chat.join()).heard == [("chat:history", [])]
+
+
 async def test_slow_mode_spaces_one_persons_messages(chat: ChatRoom) -> None:
     people = await people_of(chat)
     await chat.say(people.person, "before")
