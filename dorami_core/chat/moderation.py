@@ -166,8 +166,8 @@ class Moderation:
     async def ban_word(self, actor: Principal, word: str) -> UUID:
         """The id of the word, however it is written. VALIDATION_FAILED; CONFLICT past 1,000 words."""
         by = _admin(actor)
-        plain = normal(word)
-        if not plain or len(word) > MAX_WORD_CHARS:
+        plain = normal(word) if len(word) <= MAX_WORD_CHARS else ""
+        if not plain:
             raise invalid("word", f"must have a letter, and at most {MAX_WORD_CHARS} characters")
         async with self._change(by, "ban-word", word) as (tx, now):
             word_id = await store.ban_word(tx, word.strip(), plain, by.id, now, MAX_WORDS)
