@@ -34,8 +34,17 @@ from dorami_core.base.settings import (
     load_settings,
 )
 from dorami_core.base.supervision import supervise
+from dorami_core.chat import moderation_sockets
+from dorami_core.chat import routes as chat_routes
 from dorami_core.chat import sockets as chat_sockets
+from dorami_core.chat.bans import Bans
+from dorami_core.chat.briefly import Briefly
+from dorami_core.chat.hearts import Hearts
+from dorami_core.chat.log import MessageLog
+from dorami_core.chat.moderation import Moderation
+from dorami_core.chat.rules import RulesCopy
 from dorami_core.chat.service import ChatService
+from dorami_core.chat.standing import Standing
 from dorami_core.chat.store import ChatStore
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.link import RedisLink
@@ -47,6 +56,7 @@ from dorami_core.events.codec import EventCodec
 from dorami_core.events.outbox import Outbox, OutboxWriter
 from dorami_core.events.streams import STREAM_EVENTS
 from dorami_core.hooks.dispatch import Dispatcher
+from dorami_core.hooks.host import StreamStatus
 from dorami_core.hooks.hosting import PluginHost, Ports, Shared
 from dorami_core.hooks.loader import Loaded, load_plugins
 from dorami_core.identity.addresses import AddressCipher
@@ -82,6 +92,8 @@ from dorami_core.web.serve import serve_web
 
 log = structlog.get_logger()
 
+STATUS_KNOWN_S = 1.0
+"""How long the chat goes by what it knows of a broadcast that another process runs."""
 STOP_LIMIT_S = 9.0
 """After this long an orderly stop is given up; whatever is left dies with the process."""
 
@@ -175,8 +187,31 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
             viewer_count=viewers.count,
         )
         plugins.add_internal(StreamAnnouncer(rooms, streams))
-        chat_store = ChatStore(stores.redis)
-        chat = ChatService(chat_store, streams.status, rooms, dispatcher, clock, settings.section(ChatSettings))
+        statuses = Briefly(streams.status, clock, STATUS_KNOWN_S)
+        db.after_commit.append(statuses.clear)
+
+        async def status_of(key: str) -> StreamStatus | None:
+            return broadcasts.status(key) or await statuses.get(key)
+
+        rules = RulesCopy(db, clock)
+        bans = Bans(rules, rooms)
+        standing = Standing(rules, bans, clock)
+        chat_store, message_log = ChatStore(stores.redis, link), MessageLog(db, clock)
+        hearts = Hearts(stores.redis, rooms, clock)
+        moderation = Moderation(db, rules, bans, chat_store, message_log, users, status_of, rooms, clock)
+        chat = ChatService(
+            chat_store,
+            status_of,
+            rooms,
+            dispatcher,
+            clock,
+            settings.section(ChatSettings),
+            standing=standing,
+            moderation=moderation,
+            log=message_log,
+            hearts=hearts,
+            exempt_addresses=settings.section(LimitSettings).exempt_addresses,
+        )
 
         shared = Shared(db, rooms, DeadlineStore(), streams, users, dispatcher, clock, settings, ports)
         for plugin in plugins.ordered:
@@ -185,6 +220,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         snapshots = stream_sockets.register(sockets, streams, viewers, dispatcher, clock, chat_store)
         presence_sockets.register(sockets, streams, viewers)
         chat_sockets.register(sockets, chat)
+        moderation_sockets.register(sockets, moderation)
         dispatcher.register("register_sockets", sockets=sockets)
 
         outbox = Outbox(db, db, codec, dispatcher.subscribers, dispatcher.deliver)
@@ -208,6 +244,8 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 "presence": viewers.statistics,
                 "snapshot": snapshots.statistics,
                 "chat": chat.statistics,
+                "chat_log": message_log.statistics,
+                "chat_hearts": hearts.statistics,
                 "broadcast": lambda: broadcasts.statistics().broadcasts,
                 "rooms": rooms.statistics,
                 "link": link.statistics,
@@ -222,6 +260,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
             router
         )
         stream_routes.register(router, streams)
+        chat_routes.register(router, chat_routes.ChatRoutes(db, message_log, moderation, status_of, clock))
         dispatcher.register("register_routes", router=router)
         app = build_app(
             router,
@@ -255,6 +294,11 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         services.start_soon(supervise, "outbox purge", outbox.keep_house)
         services.start_soon(supervise, "deadlines", deadlines.run)
         services.start_soon(supervise, "presence", viewers.run)
+        services.start_soon(supervise, "chat log", message_log.run)
+        services.start_soon(supervise, "chat hearts", hearts.run)
+        services.start_soon(supervise, "chat moderation", moderation.run)
+        await rules.refresh()
+        services.start_soon(supervise, "chat rules", rules.run)
         services.start_soon(supervise, "housekeeping", partial(keep_house, db))
         for name, tasks in dispatcher.register("register_tasks"):
             for task in tasks:
@@ -273,6 +317,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 trusted_proxies=web.trusted_proxies,
                 web_port=lambda: ports.web,
                 authenticator=authenticator,
+                admission=bans,
                 sockets=sockets,
                 rooms=rooms,
                 recovery=recovery,

@@ -49,6 +49,13 @@ CORE_CODES = (
     ErrorCode(
         "CSRF_INVALID", 403, "페이지를 새로 고친 뒤 다시 시도해 주세요.", "Please reload the page and try again."
     ),
+    ErrorCode(
+        "CHAT_WORD_REFUSED", 400, "쓸 수 없는 말이 들어 있어요.", "This contains a word that is not allowed here."
+    ),
+    ErrorCode("CHAT_TIMED_OUT", 403, "잠시 채팅을 쉬고 있어요.", "You cannot chat for a while."),
+    ErrorCode(
+        "CHAT_FROZEN", 403, "지금은 판매자만 채팅할 수 있어요.", "Only the seller can write right now.", retryable=True
+    ),
     ErrorCode("NOT_FOUND", 404, "찾을 수 없어요.", "Not found."),
     ErrorCode("STREAM_NOT_FOUND", 404, "방송을 찾을 수 없어요.", "This broadcast does not exist."),
     ErrorCode("USER_NOT_FOUND", 404, "사용자를 찾을 수 없어요.", "This user does not exist."),
@@ -63,6 +70,13 @@ CORE_CODES = (
     ErrorCode("PAYLOAD_TOO_LARGE", 413, "내용이 너무 커요.", "This is too large."),
     ErrorCode("MISDIRECTED_REQUEST", 421, "이 주소로는 접속할 수 없어요.", "This host name is not served here."),
     ErrorCode("RATE_LIMITED", 429, "조금 천천히 해 주세요.", "Please slow down a little.", retryable=True),
+    ErrorCode(
+        "CHAT_SLOW_MODE",
+        429,
+        "느린 채팅이 켜져 있어요. 잠시 뒤에 보내 주세요.",
+        "Slow mode is on. Please wait a moment before you write again.",
+        retryable=True,
+    ),
     ErrorCode(
         "INTERNAL_ERROR",
         500,

@@ -45,6 +45,11 @@ class ChatSettings:
     rate_count: int = attrs.field(default=20, validator=positive)
     rate_window_s: float = attrs.field(default=10, validator=positive)
     max_chars: int = attrs.field(default=500, validator=positive)
+    address_rate_count: int = attrs.field(default=1000, validator=positive)
+    join_rate_count: int = attrs.field(default=200, validator=positive)
+    address_join_rate_count: int = attrs.field(default=10_000, validator=positive)
+    heart_rate_count: int = attrs.field(default=200, validator=positive)
+    address_heart_rate_count: int = attrs.field(default=10_000, validator=positive)
 
 
 @attrs.frozen

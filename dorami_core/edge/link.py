@@ -16,8 +16,9 @@ import structlog
 import trio
 
 from dorami_core.base.errors import DoramiError
-from dorami_core.edge.message import Draft
+from dorami_core.edge.message import Draft, draft
 from dorami_core.edge.roomlog import CONTROL, EVERYONE, Heard, Window
+from dorami_core.hooks.sockets import Delivery
 
 log = structlog.get_logger()
 _WAITING_MAX = 10_000
@@ -98,14 +99,19 @@ class RedisLink:
         return self._subscriber is not None
 
     def register_script(self, lua: str) -> Script:
-        """A script that may `say(namespace, room, origin, is_volatile, payload, candidate_epoch)` and ask `epoch_of`;
-        `draft` makes the payload."""
+        """A script that may `say(namespace, room, origin, is_volatile, payload, candidate_epoch)`, which answers
+        number, seq and epoch, and afterwards has to `trim(namespace)`; and that may ask `seq_of(namespace, room)` and
+        `epoch_of(namespace, candidate_epoch)`."""
         return self._redis.register_script(self._order + lua)
 
     def new_origin(self) -> str:
         """Names an event of this process."""
         self._serial += 1
         return f"{self._process}:{self._serial}"
+
+    def payload(self, event: str, data: Any, delivery: Delivery, *, is_numbered: bool = False) -> bytes:
+        """What `say` takes. `is_numbered`: `data` is an object that is to carry its own `seq` and `epoch`."""
+        return draft("", "", event, data, delivery, is_numbered=is_numbered).payload
 
     async def ping(self) -> None:
         """UNAVAILABLE while rooms are this process's own."""

@@ -300,7 +300,12 @@ class RoomIndex:
             return
         if room.opening is not None:
             room.early.append(heard)
-        elif heard.number == 0 or heard.number > room.log.last:
+            return
+        if heard.number and heard.epoch != room.log.epoch:
+            # Redis was emptied: everything counts from 1 again, and this room has heard all of it
+            room.log.restart(heard.epoch, 0, 0)
+            space.number = 0
+        if heard.number == 0 or heard.number > room.log.last:
             self._hear(space, room, heard)
 
     def hear_alone(self, said: Draft) -> None:

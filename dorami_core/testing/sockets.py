@@ -14,6 +14,9 @@ from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import GuestId, UserId, ViewerId, new_uuid
 from dorami_core.base.principal import Access, Principal, Role, UserIdentity
 from dorami_core.base.structure import from_json
+from dorami_core.edge.message import Draft, Message
+from dorami_core.edge.roomlog import Heard
+from dorami_core.edge.wire import Place
 from dorami_core.hooks.sockets import (
     ConnectHandler,
     Delivery,
@@ -50,12 +53,46 @@ class RecordedRooms:
     def __init__(self) -> None:
         self.said: list[Said] = []
         self.cut: list[tuple[ViewerId, str]] = []
+        self.numbered: list[tuple[str, str, RoomPosition]] = []
+        self._events: list[tuple[str, Any]] = []
         self._members: dict[tuple[str, str], list[RecordedConnection]] = defaultdict(list)
 
     def emit(self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED) -> None:
         self.said.append(Said(namespace, room, event, data, delivery))
         for member in self._members[namespace, room]:
             member.heard.append((event, data))
+
+    # what a link to other processes tells, where the test has one (`edge.link.RedisLink.run`)
+
+    def hear(self, heard: Heard) -> None:
+        place = Place(heard.room, heard.epoch, heard.seq, "")
+        message = Message(heard.namespace, heard.room, heard.payload, place, heard.number, heard.at)
+        self.said.append(Said(heard.namespace, heard.room, message.event, message.data, message.delivery))
+        self.numbered.append((heard.namespace, heard.room, RoomPosition(heard.epoch, heard.seq)))
+        self._events.append((message.event, message.data))
+        for member in self._members[heard.namespace, heard.room]:
+            member.heard.append((message.event, message.data))
+
+    def hear_alone(self, said: Draft) -> None:
+        message = Message(said.namespace, said.room, said.payload, None, 0, 0.0)
+        self.emit(said.namespace, said.room, message.event, message.data, delivery=message.delivery)
+
+    def begin_alone(self) -> None:
+        return
+
+    async def reopen(self) -> None:
+        return
+
+    async def sweep(self) -> None:
+        return
+
+    def after(self, namespace: str, room: str, position: RoomPosition) -> list[tuple[str, Any]]:
+        """What the link has told of this room after a place."""
+        return [
+            event
+            for (its, name, at), event in zip(self.numbered, self._events, strict=True)
+            if (its, name, at.epoch) == (namespace, room, position.epoch) and at.seq > position.seq
+        ]
 
     def emit_to_viewer(self, namespace: str, viewer: ViewerId, event: str, data: Any) -> None:
         self.said.append(Said(namespace, viewer, event, data))
@@ -102,6 +139,8 @@ class RecordedConnection:
     async def join(self, room: str, *, after: RoomPosition | None = None) -> RoomPosition:
         if room not in self._joined:
             self._joined.add(room)
+            if after is not None:
+                self.heard += self._rooms.after(self.namespace, room, after)
             self._rooms.enter(self, room)
         return RoomPosition("recorded", len(self._rooms.said))
 

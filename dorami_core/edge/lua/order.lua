@@ -14,6 +14,10 @@ local function epoch_of(namespace, candidate)
     return candidate
 end
 
+local function seq_of(namespace, room)
+    return tonumber(redis.call('HGET', 'rooms:{' .. namespace .. '}', 'seq ' .. room) or 0)
+end
+
 local function trim(namespace)
     local meta, log = 'rooms:{' .. namespace .. '}', 'rooms:{' .. namespace .. '}:log'
     local bytes, count = tonumber(redis.call('HGET', meta, 'bytes')), redis.call('XLEN', log)

@@ -26,6 +26,7 @@ def register(router: Router, site: Site) -> None:
     pages = AdminPages(site)
     router.page("GET", "/admin", pages.broadcasts, access=Access.ADMIN)
     router.page("GET", "/admin/streams/{streamKey}", pages.broadcast, access=Access.ADMIN)
+    router.page("GET", "/admin/chat", pages.chat, access=Access.ADMIN)
     router.page("GET", "/admin/orders", pages.orders, access=Access.ADMIN)
     router.page("POST", "/admin/orders/{orderId}/confirm", pages.confirm, access=Access.ADMIN, form=ConfirmForm)
 
@@ -59,6 +60,9 @@ class AdminPages:
             viewers=site.host.streams.viewer_count(key),
             admin_data={"streamKey": key, "status": stream.status, "products": to_json(products)},
         )
+
+    async def chat(self, request: Request) -> Page:
+        return self._site.page(request, "admin_chat.html")
 
     async def orders(self, request: Request) -> Page:
         site = self._site

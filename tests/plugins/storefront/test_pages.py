@@ -164,6 +164,7 @@ EVERY_PAGE = [
     ("/admin/streams/demo", "ADMIN"),
     ("/admin/streams/past", "ADMIN"),
     ("/admin/orders", "ADMIN"),
+    ("/admin/chat", "ADMIN"),
 ]
 
 

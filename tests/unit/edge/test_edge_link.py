@@ -309,3 +309,22 @@ async def test_empty_rooms_are_given_up(redis_url: str, namespace: str) -> None:
         again = await one.listen("live")
         position = await one.rooms.join(again.member, "live")
         assert position.seq == 1, "said meanwhile, and counted"
+
+
+async def test_an_emptied_redis_begins_another_epoch_and_nothing_is_lost(redis_url: str, namespace: str) -> None:
+    async with processes(redis_url, namespace, 2) as (one, two), open_redis(redis_url) as admin:
+        listener = await two.listen("live")
+        for number in range(5):
+            one.say(number)
+        await until(lambda: len(listener.heard()) == 5)
+        before = listener.offset
+        await admin.execute("FLUSHALL")
+        for number in range(5, 8):
+            one.say(number)
+        await until(lambda: len(listener.heard()) == 8)
+        assert listener.heard() == list(range(8))
+        assert await two.rooms.rejoin(two.listener().member, ["live"], before) is None
+        assert await two.rooms.rejoin(two.listener().member, ["live"], listener.offset) is None, "not everywhere yet"
+        two.rooms.emit_to_all(namespace, "say", "all")
+        await until(lambda: "all" in listener.heard())
+        assert await two.rooms.rejoin(two.listener().member, ["live"], listener.offset) == []

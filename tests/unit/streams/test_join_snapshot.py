@@ -8,7 +8,8 @@ import pytest
 from stream_studio import Studio
 
 from dorami_core.base.errors import DoramiError
-from dorami_core.chat.store import ChatStore, Draft
+from dorami_core.chat.store import ChatStore, Draft, Limits
+from dorami_core.edge.link import RedisLink
 from dorami_core.presence.ledger import RedisLedger
 from dorami_core.presence.viewers import SharedViewers
 from dorami_core.store.postgres import PostgresDatabase
@@ -21,7 +22,7 @@ class Door:
     def __init__(self, studio: Studio, redis: RedisStore) -> None:
         self.rooms = RecordedRooms()
         self.sockets = RecordedSockets()
-        self.chat = ChatStore(redis)
+        self.chat = ChatStore(redis, RedisLink(redis))
         self.viewers = SharedViewers(self.rooms, studio.clock, RedisLedger(redis, lease_s=15), lease_s=15)
         stream_sockets.register(self.sockets, studio.service, self.viewers, studio.hooks, studio.clock, self.chat)
 
@@ -33,7 +34,7 @@ async def test_the_last_messages_are_in_it(studio: Studio, redis_store: RedisSto
     door = Door(studio, redis_store)
     row = await studio.service.create(title="one")
     for number in range(3):
-        draft = Draft(row.stream_key, "u", "민수", "USER", f"안녕 {number}", None, studio.clock.now(), 0, 10)
+        draft = Draft(row.stream_key, "u", "민수", "USER", f"안녕 {number}", None, studio.clock.now(), Limits(0, 10))
         await door.chat.send(draft)
     snapshot = await door.sockets.send(door.conn(), "join:stream", {"streamKey": row.stream_key})
     assert [message["message"] for message in snapshot["messages"]] == ["안녕 0", "안녕 1", "안녕 2"]

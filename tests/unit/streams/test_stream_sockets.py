@@ -14,6 +14,7 @@ from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import new_uuid
 from dorami_core.base.principal import Principal
 from dorami_core.chat.store import ChatStore
+from dorami_core.edge.link import RedisLink
 from dorami_core.events.model import EventMeta
 from dorami_core.events.streams import (
     StreamChanged,
@@ -50,7 +51,7 @@ class Hall:
         self.rooms = RecordedRooms()
         self.viewers = SharedViewers(self.rooms, studio.clock, RedisLedger(redis, lease_s=15), lease_s=15)
         self.sockets = RecordedSockets()
-        self.chat = ChatStore(redis)
+        self.chat = ChatStore(redis, RedisLink(redis))
         self.snapshots = stream_sockets.register(
             self.sockets, studio.service, self.viewers, studio.hooks, studio.clock, self.chat
         )

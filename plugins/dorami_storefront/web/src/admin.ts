@@ -1,6 +1,7 @@
 /** The seller's desk: plans broadcasts, shows what goes into the encoder, keeps products, ends a broadcast. */
 
 import { ApiError } from "./api";
+import { chatDesk, chatLog } from "./chatDesk";
 import { find, toast } from "./dom";
 import { newProduct } from "./forms";
 import { api, readJson, sayError, t } from "./page";
@@ -30,6 +31,9 @@ if (newStream) {
   });
 }
 
+const desk = document.querySelector<HTMLElement>("[data-chat-desk]");
+if (desk) chatDesk(desk);
+
 if (document.querySelector("#admin-data")) broadcast(readJson<{ streamKey: string; products: Stock[] }>("admin-data"));
 
 function broadcast({ streamKey, products }: { streamKey: string; products: Stock[] }): void {
@@ -49,6 +53,7 @@ function broadcast({ streamKey, products }: { streamKey: string; products: Stock
       location.reload();
     });
   }
+  chatLog(find<HTMLDetailsElement>("[data-chat-log]"), streamKey);
   const stock = new Map(products.map((product) => [product.id, product]));
   for (const row of document.querySelectorAll<HTMLElement>("[data-product]")) productRow(row, stock);
 }

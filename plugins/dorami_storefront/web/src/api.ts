@@ -6,6 +6,7 @@ export class ApiError extends Error {
     readonly errorCode: string,
     message: string,
     readonly details: unknown = undefined,
+    readonly retryAfterMs: number | undefined = undefined,
   ) {
     super(message);
     this.name = "ApiError";

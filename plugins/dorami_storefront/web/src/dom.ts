@@ -35,6 +35,17 @@ export function icon(name: string, sprite: string, extra = ""): SVGSVGElement {
   return svg;
 }
 
+/** A full heart; those of the sprite are lines. */
+export function heart(name: string): SVGSVGElement {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", name);
+  svg.setAttribute("viewBox", "0 0 24 24");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", "M12 21 3.6 12.6a5.4 5.4 0 0 1 7.6-7.6l.8.8.8-.8a5.4 5.4 0 0 1 7.6 7.6Z");
+  svg.append(path);
+  return svg;
+}
+
 /** The same gradient for the same thing, where it has no picture; `display.py` counts alike. */
 export function gradient(id: string): string {
   let sum = 0;

@@ -7,8 +7,11 @@ import { CartPill } from "./live/cartPill";
 import { ChatView } from "./live/chatView";
 import type { Wish } from "./live/choice";
 import { Connection } from "./live/connection";
+import { Hearts } from "./live/hearts";
 import { showKpi } from "./live/kpiView";
 import { ProductView } from "./live/productView";
+import { RoomView } from "./live/roomView";
+import { StaffSheet } from "./live/staffSheet";
 import { StateView } from "./live/stateView";
 import { ApiError } from "./api";
 import { clock, data, readJson, sayError, t, timeOfDay } from "./page";
@@ -39,7 +42,17 @@ const chat = new ChatView(
   live.streamKey,
   (message, clientId) => connection.say(message, clientId),
   (active) => happen({ type: "TYPING", active }),
+  (waitMs) => room.sent(waitMs),
+  (line) => staff.openLine(line),
 );
+const showStaff = (isStaff: boolean) => find(".live").toggleAttribute("data-staff", isStaff);
+showStaff(data.user?.isAdmin === true);
+const room = new RoomView(showStaff);
+const staff = new StaffSheet(
+  (event, payload) => connection.moderate(event, payload),
+  () => ({ ...room.mode, pinnedId: room.pinned?.id ?? null }),
+);
+const hearts = new Hearts((count) => connection.heart(count));
 
 function happen(event: LiveEvent): void {
   const before = state;
@@ -52,6 +65,7 @@ function happen(event: LiveEvent): void {
   if (layout(state).play) player.start();
   else player.stop();
   view.draw(state);
+  hearts.shown(layout(state).chat);
 }
 
 async function addToCart(wish: Wish): Promise<boolean> {
@@ -92,6 +106,16 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   history: (messages) => chat.history(messages),
   message: (message) => chat.message(message),
   messageDeleted: (id) => chat.remove(id),
+  room(value) {
+    room.joined(value);
+    hearts.counted(value.hearts, true);
+  },
+  roomMode: (mode) => room.changed(mode),
+  pinned: (message) => room.pin(message),
+  hearts: (total) => hearts.counted(total),
+  timedOut: (until) => room.timedOut(until),
+  moderator: (isModerator) => room.staff(isModerator),
+  banned: () => room.banned(),
   cartExpired: () => pill.expired(),
   activity(kind, name, productId) {
     const product = (productId === undefined ? undefined : catalog.find(productId)?.name) ?? t("js_a_product");
@@ -119,6 +143,7 @@ async function share(): Promise<void> {
 }
 
 view.draw(state);
+hearts.shown(layout(state).chat);
 products.draw();
 if (layout(state).play) player.start();
 void pill.load();

@@ -2,7 +2,7 @@
 
 import { ApiError } from "../api";
 import { ChatLog, type ChatMessage } from "../chatLog";
-import { find, make } from "../dom";
+import { find, icon, make } from "../dom";
 import { data, sayError, t } from "../page";
 
 const NEAR_END_PX = 40;
@@ -28,6 +28,8 @@ export class ChatView {
     streamKey: string,
     private readonly send: (message: string, clientId: string) => Promise<unknown>,
     private readonly typing: (active: boolean) => void,
+    private readonly outcome: (waitMs?: number) => void,
+    private readonly menu: (line: ChatMessage) => void,
   ) {
     this.#draftKey = `draft:${streamKey}`;
     this.#input.value = sessionStorage.getItem(this.#draftKey) ?? "";
@@ -39,8 +41,8 @@ export class ChatView {
       void this.#submit();
     });
     this.#lines.addEventListener("scroll", () => this.#scrolled());
-    this.#lines.addEventListener("click", () => this.#open());
-    this.#lines.addEventListener("keydown", (event) => event.key === "Enter" && this.#open());
+    this.#lines.addEventListener("click", (event) => this.#pressed(event));
+    this.#lines.addEventListener("keydown", (event) => event.key === "Enter" && event.target === this.#lines && this.#open());
     find("[data-chat-close]").addEventListener("click", () => this.#close());
     this.#newer.addEventListener("click", () => this.#toEnd());
     new ResizeObserver(() => this.#following && this.#toEnd()).observe(this.#lines);
@@ -78,17 +80,22 @@ export class ChatView {
     }
     const button = find<HTMLButtonElement>(".send", this.#form);
     button.disabled = true;
+    button.dataset["busy"] = "true";
     try {
       await this.send(message, this.#unanswered.clientId);
       this.#unanswered = null;
+      this.outcome();
       // Only what was taken is cleared; what was typed meanwhile stays.
       if (this.#input.value === message) this.#input.value = "";
       sessionStorage.setItem(this.#draftKey, this.#input.value);
       this.#toEnd();
     } catch (error) {
-      sayError(error, () => void this.#submit());
+      if (error instanceof ApiError && error.errorCode === "CHAT_SLOW_MODE") this.outcome(error.retryAfterMs);
+      // What a second try cannot mend is only said.
+      else sayError(error, error instanceof ApiError && error.errorCode.startsWith("CHAT_") ? undefined : () => void this.#submit());
     } finally {
       button.disabled = false;
+      delete button.dataset["busy"];
     }
   }
 
@@ -124,11 +131,14 @@ export class ChatView {
     const mine = line.userId === data.user?.id;
     const seller = line.role === "ADMIN" || (mine && data.user?.isAdmin === true);
     const kind = seller ? "say-seller" : mine ? "say-mine" : "";
+    // Seen by staff alone (live.css); a line that was there before they became staff has it too.
+    const more = make("button", { type: "button", class: "say-more", "data-line-menu": line.id, "aria-label": t("js_line_menu_of", { name: line.displayName }) }, icon("ellipsis", data.icons));
     return make(
       "p",
       { class: `say ${kind}`.trim(), "data-testid": "chat-line", "data-id": line.id },
       make("b", {}, seller ? `${line.displayName} · ${t("js_seller")}` : line.displayName),
       line.message,
+      more,
     );
   }
 
@@ -142,6 +152,13 @@ export class ChatView {
     this.#lines.scrollTop = this.#lines.scrollHeight;
     this.#following = true;
     this.#newer.hidden = true;
+  }
+
+  #pressed(event: Event): void {
+    const button = (event.target as Element).closest<HTMLElement>("[data-line-menu]");
+    const line = button && this.#log.lines.find((one) => one.id === button.dataset["lineMenu"]);
+    if (line) this.menu(line);
+    else this.#open();
   }
 
   #open(): void {

@@ -6,6 +6,7 @@ import type { ChatMessage } from "../chatLog";
 import type { Product } from "../catalog";
 import type { StreamStatus } from "../liveMachine";
 import { api, clock, t } from "../page";
+import type { PinnedMessage, RoomState } from "../roomMode";
 
 export interface Snapshot {
   readonly stream: { readonly status: StreamStatus; readonly title: string };
@@ -24,6 +25,13 @@ export interface Listener {
   history(messages: readonly ChatMessage[]): void;
   message(message: ChatMessage): void;
   messageDeleted(id: string): void;
+  room(state: RoomState): void;
+  roomMode(mode: { frozen: boolean; slowSeconds: number }): void;
+  pinned(message: PinnedMessage | null): void;
+  hearts(total: number): void;
+  timedOut(until: string | null): void;
+  moderator(isModerator: boolean): void;
+  banned(): void;
   cartExpired(): void;
   activity(kind: "cart" | "order", maskedName: string, productId: string | undefined): void;
   connected(connected: boolean): void;
@@ -35,6 +43,7 @@ interface Acknowledgement<T> {
   errorCode?: string;
   message?: string;
   details?: unknown;
+  retryAfterMs?: number;
 }
 
 const ACK_MS = 8000;
@@ -84,6 +93,15 @@ export class Connection {
     });
   }
 
+  heart(count: number) {
+    return this.#ask<undefined>(this.#chat, "chat:heart", { liveId: this.streamKey, count });
+  }
+
+  /** A command of staff about this room or somebody in it. */
+  moderate(event: string, payload: object) {
+    return this.#ask<unknown>(this.#chat, event, { liveId: this.streamKey, ...payload });
+  }
+
   /** Asks, and once more after a new token where the old one had run out; the same `clientId` makes that harmless. */
   async #ask<T>(socket: Socket, event: string, payload: object): Promise<T> {
     let answer = await this.#emit<T>(socket, event, payload);
@@ -92,7 +110,7 @@ export class Connection {
       answer = await this.#emit<T>(socket, event, payload);
     }
     if (answer.ok) return answer.data as T;
-    throw new ApiError(0, answer.errorCode ?? "INTERNAL_ERROR", answer.message ?? t("js_failed"), answer.details);
+    throw new ApiError(0, answer.errorCode ?? "INTERNAL_ERROR", answer.message ?? t("js_failed"), answer.details, answer.retryAfterMs);
   }
 
   async #emit<T>(socket: Socket, event: string, payload: object): Promise<Acknowledgement<T>> {
@@ -122,6 +140,7 @@ export class Connection {
     this.listener.connected(false);
     // Refused by the namespace itself: the library tries again only by hand.
     if (socket.active) return;
+    if (error.data?.errorCode === "FORBIDDEN") return this.listener.banned();
     const expired = error.data?.errorCode === "UNAUTHORIZED" || error.message === "UNAUTHORIZED";
     if (expired) await api.refresh();
     setTimeout(() => socket.connect(), expired ? 500 : 3000);
@@ -158,13 +177,30 @@ export class Connection {
 
   #listenChat(): void {
     const { listener } = this;
-    // The acknowledgement of joining says nothing new; the history comes as an event.
-    this.#chat.on("connect", () => this.#chat.emit("chat:join-room", { liveId: this.streamKey }));
+    // The history comes as an event, the state of the room with the acknowledgement.
+    this.#chat.on("connect", () =>
+      this.#chat.emit("chat:join-room", { liveId: this.streamKey }, (answer: Acknowledgement<RoomState>) => {
+        if (answer.ok && answer.data) listener.room(answer.data);
+        else if (answer.errorCode === "FORBIDDEN") listener.banned();
+      }),
+    );
     this.#chat.on("chat:history", (history: ChatMessage[] | { messages: ChatMessage[] }) =>
       listener.history(Array.isArray(history) ? history : history.messages),
     );
     this.#chat.on("chat:message", (message: ChatMessage) => listener.message(message));
     this.#chat.on("chat:deleted", (gone: { id: string }) => listener.messageDeleted(gone.id));
+    this.#chat.on("chat:mode", (mode: { liveId: string; frozen: boolean; slowSeconds: number }) => {
+      if (mode.liveId === this.streamKey) listener.roomMode(mode);
+    });
+    this.#chat.on("chat:pinned", (what: { liveId: string; message: PinnedMessage | null }) => {
+      if (what.liveId === this.streamKey) listener.pinned(what.message);
+    });
+    this.#chat.on("chat:hearts", (what: { liveId: string; total: number }) => {
+      if (what.liveId === this.streamKey) listener.hearts(what.total);
+    });
+    this.#chat.on("chat:timed-out", (what: { until: string }) => listener.timedOut(what.until));
+    this.#chat.on("chat:moderator", (what: { isModerator: boolean }) => listener.moderator(what.isModerator));
+    this.#chat.on("chat:timeout-ended", () => listener.timedOut(null));
   }
 
   #listenStreaming(): void {
