@@ -1,7 +1,7 @@
 # `make run` and `make test` set up all that they need; the other targets are for whoever works on the code.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: run test lint format bench build lock clean
+.PHONY: run test soak lint format bench build lock clean
 
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -22,6 +22,10 @@ build: $(VENV)/.run $(DIST)
 
 test: $(VENV)/.dev $(DIST) $(NODE_TESTS)/node_modules/.installed
 	$(BIN)/python -m pytest $(ARGS)
+
+# Random runs for an hour, or MINUTES; SEED repeats one.
+soak: $(VENV)/.dev $(DIST) $(NODE_TESTS)/node_modules/.installed
+	$(BIN)/python -m pytest -m soak --soak-minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(VENV)/.dev $(WEB)/node_modules/.installed
 	$(BIN)/ruff check dorami_core plugins tests bench

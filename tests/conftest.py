@@ -7,7 +7,7 @@ import trio
 
 from dorami_core import runtime
 
-pytest_plugins = ["dorami_core.testing.fixtures"]
+pytest_plugins = ["dorami_core.testing.fixtures", "soak"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

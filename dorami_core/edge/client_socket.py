@@ -296,9 +296,10 @@ class ClientSocket(Member):
         if ack_id is not None:
             try:
                 frames = self._ack(ack_id, answer)
-            except (TypeError, ValueError):
+            except Exception as error:  # too deeply nested is a RuntimeError, a number too large an ArithmeticError
                 services.counters.failed_events += 1
-                log.exception("edge.answer_unsendable", event_name=str(name)[:64], namespace=self.namespace)
+                problem = f"{type(error).__name__}: {error}"[:200]  # its traceback would be a thousand frames long
+                log.error("edge.answer_unsendable", event_name=str(name)[:64], problem=problem)
                 frames = self._ack(ack_id, [self._peer.refusal(DoramiError("INTERNAL_ERROR"))])
             self._direct(frames)
         await trio.lowlevel.checkpoint()

@@ -12,6 +12,7 @@ from dorami_core.edge.wire import Chunk
 
 _READ_BYTES = 65536
 _GOODBYE_S = 1.0
+_YIELD_EVERY = 100
 
 
 class WebSocketTransport:
@@ -73,8 +74,12 @@ class WebSocketTransport:
         self._parser.feed(data)
 
     async def _receive(self) -> None:
+        count = 0
         try:
             while (event := self._parser.next_event()) is not None:
+                count += 1
+                if not count % _YIELD_EVERY:  # one read may hold ten thousand frames
+                    await trio.lowlevel.checkpoint()
                 match event:
                     case websocket.Text(message) | websocket.Binary(message):
                         await self._session.receive(message)

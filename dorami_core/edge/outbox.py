@@ -56,8 +56,8 @@ class Outbox:
         "_queue",
         "_queued",
         "_rest",
-        "_rest_at",
         "_serial",
+        "_since",
         "_sock",
         "lost",
     )
@@ -81,7 +81,7 @@ class Outbox:
         self._queue: OrderedDict[Hashable, _Waiting] | None = OrderedDict() if sock is None else None
         self._droppable: deque[int] | None = deque() if sock is None else None
         self._rest = b""
-        self._rest_at = 0.0
+        self._since = 0.0
         self._queued = 0
         self._serial = 0
         self._closing = False
@@ -183,7 +183,7 @@ class Outbox:
     def _begin_queue(self, chunks: Sequence[Chunk], sent: int) -> None:
         """The kernel took `sent` bytes of the chunks in a row: a chunk that was begun must be finished."""
         self._queue, self._droppable = OrderedDict(), deque()
-        self._rest_at = now = trio.current_time()
+        self._since = now = trio.current_time()
         for chunk in chunks:
             if sent >= len(chunk.data):
                 sent -= len(chunk.data)
@@ -203,21 +203,13 @@ class Outbox:
 
     def on_time(self, now: float) -> float | None:
         """The timer wheel's turn: how long has the oldest byte waited?"""
-        oldest = self._oldest()
-        if oldest is not None and now - oldest < self._limits.stall_s:
-            return oldest + self._limits.stall_s
-        self._is_watched = False
-        if oldest is not None:
-            self.cut("slow")
-        return None
-
-    def _oldest(self) -> float | None:
-        """Since when the next byte has waited for the socket."""
         if self._sock is None or self._queue is None:
+            self._is_watched = False
             return None
-        if self._rest:
-            return self._rest_at
-        return next(iter(self._queue.values()))[1] if self._queue else None
+        if now - self._since < self._limits.stall_s:
+            return self._since + self._limits.stall_s
+        self.cut("slow")
+        return None
 
     def _put(self, chunk: Chunk, now: float) -> None:
         assert self._queue is not None
@@ -267,7 +259,7 @@ class Outbox:
     def _pump(self) -> None:
         """One `send` of up to 16 KiB of what waits; the rest of it is a copy of this socket's own."""
         assert self._sock is not None
-        next_at = next(iter(self._queue.values()))[1] if self._queue else self._rest_at
+        next_at = next(iter(self._queue.values()))[1] if self._queue else self._since
         parts, size = [self._rest], len(self._rest)
         while self._queue and size < _JOIN_BYTES:
             chunk = self._pop()
@@ -278,8 +270,9 @@ class Outbox:
             sent = self._sock.send(data)
         except BlockingIOError:
             sent = 0
-        if sent >= len(self._rest):
-            self._rest_at = next_at
+        # what is dropped meanwhile makes the peer no faster, so only what was taken makes the rest younger
+        if sent >= len(self._rest) and sent:
+            self._since = next_at
         self._rest = data[sent:]
         self._queued -= sent
         if not self._rest and not self._queue:

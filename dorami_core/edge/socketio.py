@@ -180,8 +180,8 @@ def _parse(text: str) -> tuple[Packet, int | None]:
         namespace, at = text[at:end], end + 1
         if len(namespace) > MAX_NAMESPACE:
             raise PacketError("namespace too long")
-    start = at
-    while at < len(text) and "0" <= text[at] <= "9":
+    start, limit = at, min(len(text), at + _MAX_ID_DIGITS + 1)
+    while at < limit and "0" <= text[at] <= "9":
         at += 1
     if at - start > _MAX_ID_DIGITS:
         raise PacketError("acknowledgement id too long")

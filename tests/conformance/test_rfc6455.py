@@ -107,10 +107,8 @@ async def test_the_edge(tmp_path: Path, section: str, chopped: bool) -> None:
     assert cases
     async with echo_edge(tmp_path, max_payload_bytes=LIMIT, queue_max_bytes=4 * LIMIT) as edge:
         other = await open_socket(edge)
-        assert (
-            await violations(cases, functools.partial(open_socket, edge), receive_event, chopped=chopped, in_step=False)
-            == {}
-        )
+        connect = functools.partial(open_socket, edge)
+        assert await violations(cases, connect, receive_event, chopped=chopped, in_step=False) == {}
         await other.send('42["message","still here"]')
         assert await other.text() == '42["message-back","still here"]'
 

@@ -26,8 +26,10 @@ class Frame:
 
 @attrs.frozen
 class Case:
-    """`expected` is what comes back before the close frame with `code`; None: the client ends the connection once it
-    has all of it, with 1000."""
+    """`expected` is what comes back before the close frame with `code`.
+
+    Without a code the client ends the connection once it has all of it, with 1000.
+    """
 
     number: str
     frames: tuple[Frame, ...]

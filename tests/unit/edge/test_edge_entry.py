@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 import trio
 from edge_harness import Edge, running_edge, without_offset
@@ -269,3 +270,20 @@ async def test_a_cancelled_question_leaves_nothing(tmp_path: Path) -> None:
         await client.send('430["too late"]')
         await client.send('421["args",1]')
         assert await client.text() == "431[1]"
+
+
+@pytest.mark.parametrize("argument", ["[" * 700 + "]" * 700, '{"a":' * 700 + "1" + "}" * 700, str(2**70)])
+async def test_an_answer_that_cannot_be_said_harms_nobody(tmp_path: Path, argument: str) -> None:
+    async with running_edge(tmp_path, Door().registry) as edge:
+        client, other = await edge.viewer(), await edge.viewer()
+        await client.send(f'421["args",{argument}]')
+        assert (await client.text()).startswith("431[")
+        binary = await edge.websocket()
+        await binary.text()
+        await binary.send_frame(2, msgspec.msgpack.encode({"type": 0, "nsp": "/"}))
+        await binary.frame()
+        event = b"\x84\xa4type\x02\xa3nsp\xa1/\xa2id\x01\xa4data\x92\xa4args"
+        await binary.send_frame(2, event + b"\x91" * 700 + b"\xc0")
+        assert await binary.close_code() == 1002, "its decoder refuses this already"
+        await other.send('421["args",1]')
+        assert await other.text() == "431[1]"

@@ -232,6 +232,26 @@ async def test_a_byte_that_has_waited_too_long_cuts_the_connection(
         assert len(watched) == 1
 
 
+async def test_dropping_what_is_oldest_makes_nobody_younger(
+    pair: tuple[socket.socket, socket.socket], mock_clock: trio.testing.MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        counters = EdgeCounters()
+        outbox = Outbox(pair[0], nursery, OutboxLimits(2000, 20.0, lambda _, at: None), counters)
+        while not outbox.queued_bytes:
+            outbox.send_one(Chunk(b"[chat]" * 10, Delivery.DROPPABLE))
+        for _ in range(19):
+            mock_clock.jump(1)
+            for _ in range(50):
+                outbox.send_one(Chunk(b"[chat]" * 10, Delivery.DROPPABLE))
+            await trio.testing.wait_all_tasks_blocked()
+        assert counters.dropped > 500
+        assert outbox.on_time(trio.current_time()) is not None
+        mock_clock.jump(1)
+        assert outbox.on_time(trio.current_time()) is None
+        assert outbox.lost == "slow"
+
+
 async def test_who_reads_slowly_but_reads_is_not_cut(
     pair: tuple[socket.socket, socket.socket], mock_clock: trio.testing.MockClock
 ) -> None:

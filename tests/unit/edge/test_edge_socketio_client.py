@@ -1,10 +1,11 @@
-"""The official `socket.io-client`, unmodified, under Node."""
+"""The official `socket.io-client` under Node and python-socketio's, unmodified, in one scenario."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,8 @@ def client_folder() -> Path:
     return NODE
 
 
-@pytest.mark.parametrize(
-    ("transports", "carrier"), [("default", "websocket"), ("polling", "polling"), ("websocket", "websocket")]
-)
-@pytest.mark.parametrize("parser", ["default", "msgpack"])
-async def test_the_official_client(
-    client_folder: Path, tmp_path: Path, transports: str, carrier: str, parser: str
-) -> None:
+async def run_scenario(tmp_path: Path, folder: Path, *command: str) -> dict[str, Any]:
+    """The steps that the client reports; the URL is put before the last two words of its command."""
     registry, left = SocketRegistry(), trio.Event()
 
     async def join(connection: SocketConnection, payload: Join) -> dict[str, Any]:
@@ -103,8 +99,10 @@ async def test_the_official_client(
     steps: dict[str, Any] = {}
     with trio.fail_after(30):
         async with running_edge(tmp_path, registry, ping_interval_s=0.1, ping_timeout_s=5) as edge:
-            command = ["node", "client.mjs", f"http://127.0.0.1:{edge.port}", transports, parser]
-            process = await trio.lowlevel.open_process(command, cwd=client_folder, stdout=subprocess.PIPE)
+            url = f"http://127.0.0.1:{edge.port}"
+            process = await trio.lowlevel.open_process(
+                [*command[:-2], url, *command[-2:]], cwd=folder, stdout=subprocess.PIPE
+            )
             assert process.stdout is not None
             try:
                 buffer = b""
@@ -123,29 +121,61 @@ async def test_the_official_client(
                 with trio.CancelScope(shield=True):
                     await process.wait()
                     await process.stdout.aclose()
+    return steps
+
+
+COMMON = {
+    "joined": {"ok": True, "data": {"streamKey": "demo-stream", "rooms": ["demo-stream"]}},
+    "chatted": {"heard": ["하나", "two", "😀", 70000]},
+    "refused": {"ok": False, "errorCode": "UNAUTHORIZED", "message": "로그인이 필요해요."},
+    "unknown": {
+        "ok": False,
+        "errorCode": "VALIDATION_FAILED",
+        "message": "입력한 내용을 다시 확인해 주세요.",
+        "details": {"event": "no:such-event", "problem": "unknown event"},
+    },
+    "bytes": {"ok": True, "data": 3},
+    "mirror": {"heard": "mirror", "answer": "mirror"},
+    "alive": {"connected": True},
+    "left": {"ok": True},
+    "ready": {},
+}
+"""What both clients have to see."""
+
+
+@pytest.mark.parametrize(
+    ("transports", "carrier"), [("default", "websocket"), ("polling", "polling"), ("websocket", "websocket")]
+)
+@pytest.mark.parametrize("parser", ["default", "msgpack"])
+async def test_the_official_client(
+    client_folder: Path, tmp_path: Path, transports: str, carrier: str, parser: str
+) -> None:
+    steps = await run_scenario(tmp_path, client_folder, "node", "client.mjs", transports, parser)
     reasons = set(steps.pop("gone")["reasons"])
     # between two polls a server that is gone cannot say so
     assert reasons <= ({"transport close", "transport error"} if carrier == "polling" else {"transport close"})
-    assert steps == {
-        "connected": {
-            "transport": carrier,
-            "shared": True,
-            "distinct": True,
-            "lost": "Invalid namespace",
-            "refused": {"errorCode": "UNAUTHORIZED"},
-        },
-        "joined": {"ok": True, "data": {"streamKey": "demo-stream", "rooms": ["demo-stream"]}},
-        "chatted": {"heard": ["하나", "two", "😀", 70000]},
-        "refused": {"ok": False, "errorCode": "UNAUTHORIZED", "message": "로그인이 필요해요."},
-        "unknown": {
-            "ok": False,
-            "errorCode": "VALIDATION_FAILED",
-            "message": "입력한 내용을 다시 확인해 주세요.",
-            "details": {"event": "no:such-event", "problem": "unknown event"},
-        },
-        "bytes": {"ok": True, "data": 3},
-        "mirror": {"heard": "mirror", "answer": "mirror"},
-        "alive": {"connected": True},
-        "left": {"ok": True},
-        "ready": {},
+    assert steps.pop("connected") == {
+        "transport": carrier,
+        "shared": True,
+        "distinct": True,
+        "lost": "Invalid namespace",
+        "refused": {"errorCode": "UNAUTHORIZED"},
     }
+    assert steps == COMMON
+
+
+@pytest.mark.parametrize(
+    ("transports", "carrier"), [("default", "websocket"), ("polling", "polling"), ("websocket", "websocket")]
+)
+@pytest.mark.parametrize("parser", ["default", "msgpack"])
+async def test_the_client_of_python_socketio(tmp_path: Path, transports: str, carrier: str, parser: str) -> None:
+    folder = Path(__file__).parent
+    steps = await run_scenario(tmp_path, folder, sys.executable, "socketio_client.py", transports, parser)
+    assert steps.pop("gone") == {}
+    assert steps.pop("connected") == {
+        "transport": carrier,
+        "distinct": True,
+        "lost": "Invalid namespace",
+        "refused": {"errorCode": "UNAUTHORIZED"},
+    }
+    assert steps == COMMON

@@ -416,6 +416,26 @@ async def test_pings_of_the_websocket_are_answered(tmp_path: Path) -> None:
         assert (await client.call("who"))["ok"]
 
 
+async def test_a_flood_of_small_frames_lets_others_have_their_turn(tmp_path: Path) -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with running_edge(tmp_path, Studio().registry) as edge:
+        client = await edge.viewer()
+        await client.stream.send_all(client_frame(9, b"") * 10_000)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take_turns)
+            for _ in range(10_000):
+                assert await client.frame() == (10, b"")
+            nursery.cancel_scope.cancel()
+    assert turns >= 80
+
+
 async def test_the_heartbeat_keeps_and_ends(tmp_path: Path) -> None:
     async with running_edge(tmp_path, Studio().registry, ping_interval_s=0.05, ping_timeout_s=0.1) as edge:
         client = await edge.viewer()
