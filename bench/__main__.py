@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from bench import core, fanout, ingest
+from bench import core, fanout, ingest, joinstorm
 from bench.bounds import with_bounds
 from bench.picture import NoPillow, draw
 from bench.report import Outcome, console, show
 from bench.target import CannotRun, raise_file_limit
 
-BENCHES: dict[str, ModuleType] = {"core": core, "fanout": fanout, "ingest": ingest}
+BENCHES: dict[str, ModuleType] = {"core": core, "fanout": fanout, "joinstorm": joinstorm, "ingest": ingest}
 """Each module has `SUMMARY`, `arguments(parser)` and `run(options) -> Outcome`."""
 
 

@@ -64,6 +64,11 @@ class Client:
 
     # for subclasses
 
+    def begin(self) -> None:
+        """The TCP connection stands."""
+        self._loop.change(self.sock.fileno(), self._on_head, READ)
+        self.write(frames.upgrade(self._path, self._host, self._protocol))
+
     def opened(self) -> None:
         """The WebSocket stands."""
 
@@ -153,8 +158,7 @@ class Client:
         if error:
             self.end(os.strerror(error))
             return
-        self._loop.change(self.sock.fileno(), self._on_head, READ)
-        self.write(frames.upgrade(self._path, self._host, self._protocol))
+        self.begin()
 
     def _on_head(self, mask: int) -> None:
         data = self.receive()

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from bench.report import Series, percentile
 
-WIDTH, HEIGHT = 1000, 520
-LEFT, RIGHT, TOP, BOTTOM = 80, 30, 84, 60
+SCALE = 2
+"""Drawn so much larger and then reduced, which smooths the lines."""
+WIDTH, HEIGHT = 1000 * SCALE, 520 * SCALE
+LEFT, RIGHT, TOP, BOTTOM = 80 * SCALE, 30 * SCALE, 84 * SCALE, 60 * SCALE
 INK, FAINT, PAPER = (40, 40, 48), (222, 222, 228), (255, 255, 255)
 COLOURS = ((214, 40, 90), (30, 110, 200), (110, 120, 130), (20, 150, 110))
 _STEPS = (1, 2, 5)
@@ -34,34 +36,35 @@ def draw(title: str, series: Mapping[str, Series], file: Path, unit: str = "ms")
     ticks = _decades(low, high)
     image = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
     pen = ImageDraw.Draw(image)
-    small, large = ImageFont.load_default(13), ImageFont.load_default(18)
+    small, large = ImageFont.load_default(13 * SCALE), ImageFont.load_default(18 * SCALE)
 
     def place(second: float, value: float) -> tuple[float, float]:
         share = _log(value, ticks[0], ticks[-1])
         return LEFT + second / last_s * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
-    pen.text((LEFT, 14), title, INK, large)
+    pen.text((LEFT, 14 * SCALE), title, INK, large)
     for tick in ticks:
         _, y = place(0, tick)
-        pen.line((LEFT, y, WIDTH - RIGHT, y), FAINT)
-        pen.text((LEFT - 8, y), f"{tick:g} {unit}", INK, small, anchor="rm")
+        pen.line((LEFT, y, WIDTH - RIGHT, y), FAINT, SCALE)
+        pen.text((LEFT - 8 * SCALE, y), f"{tick:g} {unit}", INK, small, anchor="rm")
     for second in _marks(last_s):
         x, bottom = place(second, ticks[0])
-        pen.line((x, bottom, x, bottom + 5), INK)
-        pen.text((x, bottom + 10), f"{second:g} s", INK, small, anchor="ma")
-    pen.line((LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM), INK)
+        pen.line((x, bottom, x, bottom + 5 * SCALE), INK, SCALE)
+        pen.text((x, bottom + 10 * SCALE), f"{second:g} s", INK, small, anchor="ma")
+    pen.line((LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM), INK, SCALE)
     x = float(LEFT)
     for (name, (seconds, medians, tails)), colour in zip(lines.items(), COLOURS, strict=False):
-        for values, width, label in ((medians, 1, f"{name} p50"), (tails, 3, f"{name} p99")):
+        for values, width, label in ((medians, SCALE, f"{name} p50"), (tails, 3 * SCALE, f"{name} p99")):
             points = [place(second + 0.5, value) for second, value in zip(seconds, values, strict=True)]
             pen.line(points, colour, width)
             for px, py in points:
                 pen.ellipse((px - width, py - width, px + width, py + width), colour)
-            pen.line((x, 56, x + 22, 56), colour, width)
-            pen.text((x + 28, 56), label, INK, small, anchor="lm")
-            x += 44 + pen.textlength(label, small)
+            y = 56.0 * SCALE
+            pen.line((x, y, x + 22 * SCALE, y), colour, width)
+            pen.text((x + 28 * SCALE, y), label, INK, small, anchor="lm")
+            x += 44 * SCALE + pen.textlength(label, small)
     file.parent.mkdir(parents=True, exist_ok=True)
-    image.save(file)
+    image.resize((WIDTH // SCALE, HEIGHT // SCALE), Image.Resampling.LANCZOS).save(file)
 
 
 def _by_second(points: Series) -> tuple[list[int], list[float], list[float]]:
