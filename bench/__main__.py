@@ -7,13 +7,19 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from bench import core, fanout, ingest, joinstorm
+from bench import core, fanout, ingest, joinstorm, slow_consumers
 from bench.bounds import with_bounds
 from bench.picture import NoPillow, draw
 from bench.report import Outcome, console, show
 from bench.target import CannotRun, raise_file_limit
 
-BENCHES: dict[str, ModuleType] = {"core": core, "fanout": fanout, "joinstorm": joinstorm, "ingest": ingest}
+BENCHES: dict[str, ModuleType] = {
+    "core": core,
+    "fanout": fanout,
+    "joinstorm": joinstorm,
+    "slow-consumers": slow_consumers,
+    "ingest": ingest,
+}
 """Each module has `SUMMARY`, `arguments(parser)` and `run(options) -> Outcome`."""
 
 
