@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from bench import core, fanout, ingest, joinstorm, slow_consumers
+from bench import core, fanout, ingest, joinstorm, reconnect, slow_consumers
 from bench.bounds import with_bounds
 from bench.picture import NoPillow, draw
 from bench.report import Outcome, console, show
@@ -17,6 +17,7 @@ BENCHES: dict[str, ModuleType] = {
     "core": core,
     "fanout": fanout,
     "joinstorm": joinstorm,
+    "reconnect": reconnect,
     "slow-consumers": slow_consumers,
     "ingest": ingest,
 }

@@ -164,5 +164,5 @@ def _broken(options: argparse.Namespace, target: Target, watch: Watch, counted: 
 def _cut_due_s(options: argparse.Namespace) -> float:
     """By when whoever stalls must have been cut: when the kernel's buffers are full, and then the oldest unsent byte is
     too old. A shorter run does not ask."""
-    filling_s = BOUND_BYTES / (options.rate * (options.bytes + _FRAME_BYTES))
+    filling_s: float = BOUND_BYTES / (options.rate * (options.bytes + _FRAME_BYTES))
     return filling_s + OLDEST_S + _SLACK_S
