@@ -46,7 +46,7 @@ LIMITS: tuple[_Load, ...] = (
     (
         "reconnect",
         {"clients": 500, "messages": 1000, "gap": 20},
-        {"gaps": 0, "duplicates": 0, "disordered": 0},
+        {"gaps": 0, "duplicates": 0, "disordered": 0, "not_recovered": 0},
     ),
 )
 

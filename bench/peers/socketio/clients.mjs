@@ -35,7 +35,7 @@ const clients = plan.guestTokens.map((guestToken) => {
   });
   socket.on("connect", async () => {
     const isBack = client.isJoined;
-    if (isBack) say({ took: (performance.now() - client.began) / 1000, recovered: socket.recovered });
+    if (isBack) say({ took: (performance.now() - client.began) / 1000, recovered: Boolean(socket.recovered) });
     if (isBack && socket.recovered) return;
     const answer = await socket.timeout(10_000).emitWithAck("chat:join-room", { liveId: plan.stream });
     if (!answer.ok) throw new Error(JSON.stringify(answer));
