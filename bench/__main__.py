@@ -12,6 +12,7 @@ from bench.bounds import with_bounds
 from bench.picture import NoPillow, draw
 from bench.report import Outcome, console, show
 from bench.target import CannotRun, raise_file_limit
+from dorami_core.ingest.client import PublishFailed
 
 BENCHES: dict[str, ModuleType] = {
     "core": core,
@@ -22,6 +23,10 @@ BENCHES: dict[str, ModuleType] = {
     "ingest": ingest,
 }
 """Each module has `SUMMARY`, `arguments(parser)` and `run(options) -> Outcome`."""
+
+
+EXPECTED = (CannotRun, PublishFailed, OSError)
+"""What a target or this machine may do to us: told in one sentence, without a traceback."""
 
 
 def main() -> int:
@@ -35,9 +40,13 @@ def main() -> int:
     raise_file_limit()
     try:
         outcome = BENCHES[options.bench].run(options)
-    except (CannotRun, OSError) as error:
-        console.print(f"[bold red]could not run:[/] {error}")
-        return 2
+    except EXPECTED as error:
+        return _give_up(error)
+    except BaseExceptionGroup as group:
+        expected, rest = group.split(EXPECTED)
+        if rest is not None or expected is None:
+            raise
+        return _give_up(expected)
     outcome = with_bounds(options.bench, options, outcome)
     _draw(options, outcome)
     params = {
@@ -47,6 +56,13 @@ def main() -> int:
     }
     show(options.bench, params, outcome)
     return 1 if outcome.violations else 0
+
+
+def _give_up(error: BaseException) -> int:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    console.print(f"[bold red]could not run:[/] {str(error) or type(error).__name__}")
+    return 2
 
 
 def _draw(options: argparse.Namespace, outcome: Outcome) -> None:

@@ -15,7 +15,6 @@ from bench.target import CannotRun, Target, add_arguments, need_files, open_targ
 from bench.viewers import Viewer
 
 SUMMARY = "chat to many viewers in one room: CPU per delivery, latency, completeness, memory"
-DRAIN_S = 10.0
 SETTLE_S = 0.5
 FIGURES = ("cpu_us_per_delivery", "latency_p50_ms", "latency_p99_ms", "memory_bytes_per_viewer")
 
@@ -80,7 +79,7 @@ def _load(options: argparse.Namespace, target: Target, stream: str, tokens: Sequ
         with without_collector():
             cpu_s, clock = target.cpu_s(), LoadClock()
             crowd.chat(options.rate, options.seconds, f"chatting: {target.name}")
-            crowd.drain(DRAIN_S)
+            crowd.drain()
             cpu_s, load_cores, took_s = target.cpu_s() - cpu_s, clock.cores_busy(), clock.passed_s()
         violations = broken_rules(crowd, crowd.everybody)
         latencies_ms = [ms for _, ms in timeline(crowd.viewers)]

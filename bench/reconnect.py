@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import attrs
-
 from bench.client import Address
-from bench.crowd import Crowd
+from bench.crowd import PATIENCE_S, Crowd
 from bench.fanout import add_senders, find_stream, sender_tokens
+from bench.lists import Tally
 from bench.loop import LoadClock, Loop
 from bench.node_clients import NodeClients
 from bench.readers import LOSSES, READERS, Reader, SocketIoReader
@@ -24,11 +24,11 @@ SUMMARY = "clients lose their connection while messages are sent: gaps, duplicat
 FIRST_LOSS, LAST_LOSS = 0.05, 0.9
 """Of the time in which messages are sent: the span in which connections are lost. Before the first message there is
 nothing to resume from."""
-SETTLE_S = 15.0
 _JOIN_LIMIT_S = 60.0
 _JOINS_PER_S = 200.0
 _AGAIN_S = 1.0
 _CHECK_S = 0.1
+_SHOW_S = 0.5
 FIGURES = ("back_p50_ms", "back_p99_ms")
 
 
@@ -75,26 +75,9 @@ def measure(
         absence.close()
 
 
-@attrs.define
-class Tally:
-    """How the lists of some clients compare with that of who never left."""
-
-    gaps: int = 0
-    duplicates: int = 0
-    disordered: int = 0
-    missing: int = 0
-    """Messages, over all of them."""
-
-    def judge(self, numbers: Sequence[int], reference: Sequence[int]) -> None:
-        seen = list(dict.fromkeys(numbers))
-        missing = set(reference) - set(seen)
-        self.missing += len(missing)
-        self.gaps += bool(missing)
-        self.duplicates += len(seen) != len(numbers)
-        self.disordered += seen != [number for number in reference if number not in missing]
-
-
 class Absence:
+    """One run: who is there, who is away, and what became of their lists."""
+
     def __init__(self, options: argparse.Namespace, target: Target, stream: str, protocols: Sequence[str]) -> None:
         self._options, self._target, self._stream, self._protocols = options, target, stream, protocols
         self._loop = Loop()
@@ -144,7 +127,7 @@ class Absence:
         for number, reader in enumerate(readers):
             self._loop.at(began + number / _JOINS_PER_S, reader.connect)
         with progress(f"joining: {self._target.name}", len(readers)) as bar:
-            self._loop.every(0.5, lambda: bar.show(len(self._joined)), lambda: len(self._joined) >= len(readers))
+            self._loop.every(_SHOW_S, lambda: bar.show(len(self._joined)), lambda: len(self._joined) >= len(readers))
             self._loop.run(
                 lambda: len(self._joined) >= len(readers) or bool(self._losses()),
                 _JOIN_LIMIT_S + len(readers) / _JOINS_PER_S,
@@ -196,26 +179,25 @@ class Absence:
         return [what for what in self._events if what not in ("joined", "recovered", "not recovered")]
 
     def _wait(self, crowd: Crowd) -> None:
-        """Until all are back and have everything, or it is clear that they never will."""
-        options, asked = self._options, 0.0
+        """Until all are back and have everything, or nothing more comes."""
         everybody = (*self._readers, self._witness)
+        arrived, asked = -1, 0.0
+        give_up_at = time.monotonic() + self._options.gap + PATIENCE_S
 
-        def is_complete() -> bool:
-            nonlocal asked
+        def is_over() -> bool:
+            nonlocal arrived, asked, give_up_at
             now = time.monotonic()
             if now < asked:
                 return False
             asked = now + _CHECK_S
-            return all(len(reader.numbers) >= crowd.sent for reader in everybody) and (
-                self._node is None or self._node.is_done
-            )
+            if (count := sum(len(reader.numbers) for reader in everybody)) != arrived:
+                arrived, give_up_at = count, max(give_up_at, now + PATIENCE_S)
+            is_complete = all(len(reader.numbers) >= crowd.sent for reader in everybody)
+            return (is_complete and (self._node is None or self._node.is_done)) or now > give_up_at
 
-        title = "waiting for those who are away"
-        with progress(title, len(everybody)) as bar:
-            self._loop.every(
-                0.5, lambda: bar.show(sum(len(reader.numbers) >= crowd.sent for reader in everybody)), lambda: False
-            )
-            self._loop.run(is_complete, options.gap + SETTLE_S)
+        with progress("waiting for those who are away", len(everybody) * crowd.sent) as bar:
+            self._loop.every(_SHOW_S, lambda: bar.show(arrived), lambda: self._is_over)
+            self._loop.run(is_over, math.inf)
         self._loop.run_for(_CHECK_S)  # for what would come twice
         if self._node is not None:
             self._node.finish()

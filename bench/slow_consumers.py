@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from bench.crowd import Crowd, broken_rules
-from bench.fanout import DRAIN_S, SETTLE_S, add_senders, find_stream, sender_tokens, timeline
+from bench.fanout import SETTLE_S, add_senders, find_stream, sender_tokens, timeline
 from bench.loop import LoadClock, Loop, without_collector
 from bench.memory import receiving_bytes, tcp_bytes
 from bench.metrics import read_disconnects
@@ -91,11 +91,11 @@ def _load(options: argparse.Namespace, target: Target, stream: str, tokens: Sequ
         with without_collector():
             clock = LoadClock()
             crowd.chat(options.rate, options.seconds, f"all read: {target.name}")
-            crowd.drain(DRAIN_S)
+            crowd.drain()
             loop.run_for(SETTLE_S)
             reasons, stalled_ns = read_disconnects(target), time.monotonic_ns()
             watch = _stall(options, crowd, Watch(target, stalled), stalled)
-            crowd.drain(DRAIN_S, others)
+            crowd.drain(others)
             load_cores = clock.cores_busy()
         reasons = read_disconnects(target) - reasons
         violations = broken_rules(crowd, others)

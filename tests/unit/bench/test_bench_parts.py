@@ -15,9 +15,9 @@ import pytest
 from bench.bounds import LIMITS, with_bounds
 from bench.client import Address
 from bench.frames import BINARY, TEXT, FrameReader, frame
+from bench.lists import Tally
 from bench.loop import Loop
 from bench.picture import _decades
-from bench.reconnect import Tally
 from bench.report import Outcome, percentile
 from bench.scripts import Refused, Script, join_chat
 from bench.viewers import MARK, Viewer, read_stamp, stamp
