@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from collections.abc import Iterator, Sequence
-from itertools import cycle
 from pathlib import Path
 
-import trio
-
+from bench.crowd import Crowd, broken_rules
 from bench.ingest import make_seller, make_stream
-from bench.peers.socketio import open_socketio
-from bench.report import Outcome, percentile, progress
-from bench.target import CannotRun, Target, add_arguments, open_target
-from bench.viewers import Viewer, connect
+from bench.loop import LoadClock, Loop, without_collector
+from bench.report import Outcome, percentile
+from bench.rivals import add_floor, add_peer, beside
+from bench.target import CannotRun, Target, add_arguments, need_files, open_target
+from bench.viewers import Viewer
 
-SUMMARY = "chat to many viewers in one room: CPU per delivery, latency, completeness"
-SAMPLE_EVERY = 20
-JOINING = 64
-DRAIN_S = 5.0
+SUMMARY = "chat to many viewers in one room: CPU per delivery, latency, completeness, memory"
+SETTLE_S = 0.5
+FIGURES = ("cpu_us_per_delivery", "latency_p50_ms", "latency_p99_ms", "memory_bytes_per_viewer")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,41 +24,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--viewers", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=10.0, help="messages a second into the room")
     parser.add_argument("--seconds", type=float, default=10.0)
+    add_senders(parser)
+    add_peer(parser)
+    add_floor(parser)
+
+
+def add_senders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--senders", type=int, default=4)
     parser.add_argument("--stream", help="the key of a broadcast (default: one is made)")
-    parser.add_argument("--peer", action="store_true", help="the same load on Socket.IO 4.8 on Node, beside ours")
     parser.add_argument(
         "--tokens", type=Path, help="a file of access tokens, one a line: the senders of a named target"
     )
 
 
 def run(options: argparse.Namespace) -> Outcome:
+    need_files(options.viewers + options.senders)
     with open_target(options) as target:
-        tokens = list(_tokens(options, target))
-        stream = options.stream
-        if stream is None:
-            with make_seller(options, target) as seller:
-                stream = make_stream(seller)["streamKey"]
-        ours = trio.run(_load, options, target, stream, tokens)
-    if not options.peer:
-        return ours
-    with open_socketio() as target:
-        peer = trio.run(_load, options, target, "bench", [None] * options.senders)
-    return compare(ours, peer)
+        tokens, stream = list(sender_tokens(options, target)), find_stream(options, target)
+        ours = _load(options, target, stream, tokens)
+    guests = [None] * options.senders
+    return beside(options, ours, lambda rival: _load(options, rival, "bench", guests), FIGURES)
 
 
-def compare(ours: Outcome, peer: Outcome) -> Outcome:
-    """Our outcome with the peer's figures as `peer_*`, and ours divided by them as ratios; below 1 is better."""
-    figures = {f"peer_{name}": value for name, value in peer.results.items()}
-    ratios = {
-        name: float(ours.results[name]) / float(peer.results[name])
-        for name in ("cpu_us_per_delivery", "latency_p50_ms", "latency_p99_ms", "memory_bytes_per_viewer")
-        if name in ours.results and float(peer.results.get(name, 0))
-    }
-    return Outcome({**ours.results, **figures}, ratios, ours.violations)
-
-
-def _tokens(options: argparse.Namespace, target: Target) -> Iterator[str]:
+def sender_tokens(options: argparse.Namespace, target: Target) -> Iterator[str]:
+    """Of those who write: the named ones, or people made for it."""
     if options.tokens:
         yield from filter(None, options.tokens.read_text("utf-8").split())
     elif target.server is None:
@@ -73,73 +58,53 @@ def _tokens(options: argparse.Namespace, target: Target) -> Iterator[str]:
                 yield client.headers["Authorization"].removeprefix("Bearer ")
 
 
-async def _load(options: argparse.Namespace, target: Target, stream: str, tokens: Sequence[str | None]) -> Outcome:
-    viewers: list[Viewer] = []
-    idle_bytes = target.resident_bytes()
-    async with trio.open_nursery() as nursery:
-        with progress("joining", options.viewers) as bar:
-            gate = trio.CapacityLimiter(JOINING)
+def find_stream(options: argparse.Namespace, target: Target) -> str:
+    """The key of the named broadcast, or of a new one."""
+    if options.stream is not None:
+        return str(options.stream)
+    with make_seller(options, target) as seller:
+        return str(make_stream(seller)["streamKey"])
 
-            async def join(number: int) -> None:
-                async with gate:
-                    viewers.append(await connect(target.edge, stream, samples=number % SAMPLE_EVERY == 0))
-                bar.update(bar.task_ids[0], completed=len(viewers))
 
-            began = time.monotonic()
-            async with trio.open_nursery() as joining:
-                for number in range(options.viewers):
-                    joining.start_soon(join, number)
-            join_s = time.monotonic() - began
-        senders = [await connect(target.edge, stream, token=token) for token in tokens]
-        for viewer in (*viewers, *senders):
-            nursery.start_soon(viewer.listen)
+def _load(options: argparse.Namespace, target: Target, stream: str, tokens: Sequence[str | None]) -> Outcome:
+    loop = Loop()
+    crowd = Crowd(loop, target.edge, stream)
+    try:
+        loop.run_for(SETTLE_S)
+        idle_bytes = target.resident_bytes()
+        crowd.join(options.viewers)
+        loop.run_for(SETTLE_S)
         joined_bytes = target.resident_bytes()
-
-        cpu_s, began = target.cpu_s(), time.monotonic()
-        sent = await _send(options, stream, senders)
-        with trio.move_on_after(DRAIN_S):
-            while any(viewer.received < sent for viewer in viewers):
-                await trio.sleep(0.05)
-        cpu_s, took_s = target.cpu_s() - cpu_s, time.monotonic() - began
-        nursery.cancel_scope.cancel()
-
-    deliveries = sum(viewer.received for viewer in viewers)
-    latencies_s = [latency for viewer in viewers for latency in viewer.latencies_s]
-    results = {
-        "viewers": len(viewers),
-        "messages": sent,
+        crowd.join_senders(tokens)
+        with without_collector():
+            cpu_s, clock = target.cpu_s(), LoadClock()
+            crowd.chat(options.rate, options.seconds, f"chatting: {target.name}")
+            crowd.drain()
+            cpu_s, load_cores, took_s = target.cpu_s() - cpu_s, clock.cores_busy(), clock.passed_s()
+        violations = broken_rules(crowd, crowd.everybody)
+        latencies_ms = [ms for _, ms in timeline(crowd.viewers)]
+        deliveries = sum(viewer.received for viewer in crowd.everybody)
+    finally:
+        crowd.close()
+        loop.close()
+    results: dict[str, float | int | str] = {
+        "viewers": options.viewers,
+        "messages": crowd.sent,
         "deliveries": deliveries,
         "seconds": took_s,
-        "join_s": join_s,
-        "latency_p50_ms": percentile(latencies_s, 0.5) * 1e3,
-        "latency_p99_ms": percentile(latencies_s, 0.99) * 1e3,
+        "latency_p50_ms": percentile(latencies_ms, 0.5),
+        "latency_p99_ms": percentile(latencies_ms, 0.99),
+        "load_cores_busy": load_cores,
     }
     if target.pid is not None:
         results["cpu_us_per_delivery"] = cpu_s / max(deliveries, 1) * 1e6
         results["server_cores_busy"] = cpu_s / took_s
-        results["memory_bytes_per_viewer"] = (joined_bytes - idle_bytes) / max(len(viewers), 1)
-    violations = []
-    expected = sent * len(viewers)
-    if deliveries != expected:
-        violations.append(f"{expected} deliveries were due, {deliveries} arrived")
-    if any(not _in_order(viewer.numbers, len(senders)) for viewer in viewers):
-        violations.append("a viewer got messages of one sender out of order")
-    return Outcome(results, {}, violations)
+        results["memory_bytes_per_viewer"] = (joined_bytes - idle_bytes) / max(options.viewers, 1)
+    title = f"chat: {options.viewers} viewers, {options.rate:g} messages/s, from sender to viewer"
+    return Outcome(results, {}, violations, {target.name: timeline(crowd.viewers)}, title)
 
 
-def _in_order(numbers: list[int], senders: int) -> bool:
-    """Whether each sender's messages came in his order; those of two may overtake each other."""
-    return all(own == sorted(own) for own in ([n for n in numbers if n % senders == who] for who in range(senders)))
-
-
-async def _send(options: argparse.Namespace, stream: str, senders: list[Viewer]) -> int:
-    total = int(options.rate * options.seconds)
-    began = time.monotonic()
-    turns = cycle(senders)
-    with progress("chatting", total) as bar:
-        for number in range(total):
-            await trio.sleep(max(0.0, began + number / options.rate - time.monotonic()))
-            text = f"bench:{number}:{time.monotonic_ns()}"
-            await next(turns).send("42/chat," + json.dumps(["chat:send-message", {"liveId": stream, "message": text}]))
-            bar.update(bar.task_ids[0], completed=number + 1)
-    return total
+def timeline(viewers: Sequence[Viewer]) -> list[tuple[float, float]]:
+    """Of the samples among them: when a message was sent, in s since the first one, and its latency in ms."""
+    samples = sorted(sample for viewer in viewers for sample in viewer.samples)
+    return [((sent_ns - samples[0][0]) / 1e9, latency_ns / 1e6) for sent_ns, latency_ns in samples]

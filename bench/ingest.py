@@ -107,7 +107,7 @@ async def _load(options: argparse.Namespace, target: Target, folder: Path, strea
         cpu_s, began, bytes_before = target.cpu_s(), time.monotonic(), measured.bytes_sent
         with progress("publishing", options.seconds) as bar:
             while (passed_s := time.monotonic() - began) < options.seconds:
-                bar.update(bar.task_ids[0], completed=passed_s)
+                bar.show(passed_s)
                 await trio.sleep(STEP_S)
         cpu_s, took_s = target.cpu_s() - cpu_s, time.monotonic() - began
         megabits = (measured.bytes_sent - bytes_before) * count * 8 / 1e6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import resource
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ class Target:
     rtmp: str
     server: RunningDorami | None
     pid: int | None = None
+    name: str = "dorami"
 
     def cpu_s(self) -> float:
         """CPU seconds of the main process so far, its threads included, its children not; 0 for a named target."""
@@ -60,6 +62,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def split_cores() -> tuple[list[int], list[int]]:
     """For the server and for the load: one core each where there are two, else the same for both."""
     return (CORES[:1], CORES[1:2]) if len(CORES) > 1 else (CORES, CORES)
+
+
+def raise_file_limit() -> int:
+    """As many open files as the system allows, for this process and those that it starts; how many."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def need_files(count: int) -> None:
+    """CannotRun where a process may not have that many connections and what it has besides."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft != resource.RLIM_INFINITY and soft < count + 200:
+        raise CannotRun(f"{count} connections need more open files than the {soft} that are allowed (ulimit -Hn)")
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import trio
 
-from dorami_core.ingest.client import open_publisher
+from dorami_core.ingest.client import RtmpPublisher, open_publisher
 from dorami_core.media.demo import open_demo_packets
 from dorami_core.media.flv import FlvReader
 from dorami_core.media.packets import MediaPacket
@@ -27,19 +27,20 @@ async def publish(
     """
     where = urlsplit(rtmp)
     async with trio.open_nursery() as nursery, open_demo_packets(folder) as packets:
-        publishers = []
-        for key in keys:
-            name, _, secret = key.partition("?secret=")
-            host, port = where.hostname or "127.0.0.1", where.port or 1935
-            publishers.append(await open_publisher(nursery, host, port, name, unquote(secret)))
-        is_started = False
+        publishers: list[RtmpPublisher] = []
         async for packet in packets:
+            if not publishers:  # not before: making the clip may take longer than a silent publisher is borne
+                publishers = [await _open(nursery, where, key) for key in keys]
             on_send(packet)
             for publisher in publishers:
                 await publisher.send(packet)
-            if not is_started:
-                task_status.started()
-                is_started = True
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
+
+
+async def _open(nursery: trio.Nursery, where: SplitResult, key: str) -> RtmpPublisher:
+    name, _, secret = key.partition("?secret=")
+    return await open_publisher(nursery, where.hostname or "127.0.0.1", where.port or 1935, name, unquote(secret))
 
 
 async def watch(

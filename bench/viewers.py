@@ -1,102 +1,130 @@
-"""Many cheap viewers in one Trio task each: raw sockets that speak just enough WebSocket and Socket.IO.
-
-What arrives is counted in the bytes of a frame and not parsed, so that one core can take a hundred thousand a second.
-"""
+"""Cheap viewers: once they have joined, what arrives is counted in the bytes and not parsed, so that one core takes
+more than a hundred thousand messages a second. Every so many a viewer is a sample: it reads each message."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import struct
 import time
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
-import trio
+from bench import frames
+from bench.client import ENGINE_PONG, SOCKET_IO, Address, Client
+from bench.loop import READ, Loop
+from bench.scripts import Refused, Script
 
 MARK = b'"chat:message"'
 STAMP = b"bench:"
+_PING_FRAME = b"\x81\x012"
+_KEPT = len(MARK) - 1
+_PONG_FRAME = frames.frame(ENGINE_PONG)
 
 
-class Viewer:
-    """One connection that has joined the chat of one broadcast."""
+def stamp(number: int) -> str:
+    """The text of a message: its number, and now in ns of the monotonic clock."""
+    return f"bench:{number}:{time.monotonic_ns()}"
 
-    def __init__(self, sock: trio.socket.SocketType, *, samples: bool) -> None:
-        self._sock = sock
-        self._samples = samples
-        self._rest = b""
+
+def read_stamp(payload: bytes) -> tuple[int, int] | None:
+    """Number and time of a stamped message."""
+    at = payload.find(STAMP)
+    if at < 0:
+        return None
+    number, sent_ns = payload[at + len(STAMP) : at + 60].split(b'"')[0].split(b" ")[0].split(b":")
+    return int(number), int(sent_ns)
+
+
+class Viewer(Client):
+    """`on_joined` and `on_lost` are called once at most, `on_lost` also for who was not let in."""
+
+    __slots__ = (
+        "_on_joined",
+        "_on_lost",
+        "_script",
+        "_tail",
+        "answer",
+        "began",
+        "is_sample",
+        "joined_at",
+        "numbers",
+        "received",
+        "samples",
+    )
+
+    def __init__(
+        self,
+        loop: Loop,
+        where: Address,
+        script: Callable[[Callable[[str], None]], Script],
+        *,
+        on_joined: Callable[[Viewer], None],
+        on_lost: Callable[[Viewer, str], None],
+        is_sample: bool = False,
+        receive_buffer: int = 0,
+    ) -> None:
+        self.began = time.monotonic()
+        super().__init__(loop, where, SOCKET_IO, receive_buffer=receive_buffer)
+        self._script: Script | None = script(self.send)
+        self._on_joined, self._on_lost = on_joined, on_lost
+        self._tail = b""
+        self.is_sample = is_sample
+        self.answer = ""
+        """The packet that let it in."""
+        self.joined_at: float | None = None
         self.received = 0
-        self.latencies_s: list[float] = []
+        self.samples: list[tuple[int, int]] = []
+        """Of a sample: when each message was sent and how long it took, in ns."""
         self.numbers: list[int] = []
 
-    async def send(self, packet: str) -> None:
-        """A text frame, masked as RFC 6455 5.3 asks of a client."""
-        payload = packet.encode()
-        mask = os.urandom(4)
-        masked = bytes(byte ^ mask[index & 3] for index, byte in enumerate(payload))
-        size = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack("!H", len(payload))
-        await _send_all(self._sock, b"\x81" + size + mask + masked)
+    def opened(self) -> None:
+        assert self._script is not None
+        next(self._script)
 
-    async def read(self) -> bytes:
-        data = await self._sock.recv(1 << 18)
-        if not data:
-            raise ConnectionError("the server closed the connection")
-        return data
+    def packet(self, payload: bytes) -> None:
+        if self._script is None:
+            self._count(payload)
+            return
+        try:
+            self._script.send(payload.decode())
+        except StopIteration as done:
+            self.joined_at = time.monotonic()
+            self.answer, self._script = done.value, None
+            self._on_joined(self)
+        except Refused as refused:
+            self.end(f"refused: {refused}")
 
-    async def expect(self, mark: bytes) -> bytes:
-        """Reads until `mark` has come; what follows it is kept."""
-        seen = self._rest
-        while mark not in seen:
-            seen += await self.read()
-        before, _, self._rest = seen.partition(mark)
-        return before
+    def lost(self, reason: str) -> None:
+        self._on_lost(self, reason)
 
-    async def listen(self) -> None:
-        """Counts for ever; answers pings."""
-        tail = self._rest[-len(MARK) + 1 :]
-        while True:
-            data = await self.read()
-            now = time.monotonic_ns()
-            text = tail + data
-            self.received += text.count(MARK)
-            if self._samples:
-                at = text.find(STAMP)
-                while at >= 0:
-                    stamp = text[at + len(STAMP) : at + len(STAMP) + 40].split(b'"')[0].split(b":")
-                    if len(stamp) == 2:
-                        self.numbers.append(int(stamp[0]))
-                        self.latencies_s.append((now - int(stamp[1])) / 1e9)
-                    at = text.find(STAMP, at + 1)
-            tail = text[-len(MARK) + 1 :]
-            if b"\x81\x012" in text:
-                await self.send("3")
+    def take(self, data: bytes) -> None:
+        super().take(data)
+        if self._script is None and self.is_open and not self.is_sample:
+            self._tail, self._reader.rest = self._reader.rest, b""
+            self._loop.change(self.sock.fileno(), self._on_bytes, READ)
 
+    def read_first(self) -> None:
+        """From now on this sample is served before all that are none."""
+        self._loop.promote(self.sock.fileno(), self._on_data)
 
-async def _send_all(sock: trio.socket.SocketType, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[await sock.send(view) :]
+    def stall(self) -> None:
+        super().stall()
+        self._tail = b""
 
+    def _on_bytes(self, mask: int) -> None:
+        data = self.receive()
+        if data is None:
+            return
+        tail = self._tail
+        text = tail + data
+        self.received += text.count(MARK)
+        # a ping that ended the last read is still in the tail
+        if text.find(_PING_FRAME, max(0, len(tail) - 2)) >= 0:
+            self.write(_PONG_FRAME)
+        self._tail = text[-_KEPT:]
 
-async def connect(edge: str, stream_key: str, *, token: str | None = None, samples: bool = False) -> Viewer:
-    """Connects, joins namespace `/chat` and the room. ConnectionError where the server refuses."""
-    where = urlsplit(edge)
-    sock = trio.socket.socket()
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    await sock.connect((where.hostname or "127.0.0.1", where.port or 80))
-    viewer = Viewer(sock, samples=samples)
-    request = (
-        f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {where.netloc}\r\nConnection: Upgrade\r\n"
-        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
-    await _send_all(sock, request.encode())
-    head = await viewer.expect(b"\r\n\r\n")
-    if b" 101 " not in head.split(b"\r\n")[0]:
-        raise ConnectionError(head.split(b"\r\n")[0].decode())
-    auth: dict[str, Any] = {"token": token} if token else {}
-    await viewer.send("40/chat," + json.dumps(auth))
-    await viewer.expect(b'40/chat,{"sid"')
-    await viewer.send("42/chat,0" + json.dumps(["chat:join-room", {"liveId": stream_key}]))
-    await viewer.expect(b'43/chat,0[{"ok":true')
-    return viewer
+    def _count(self, payload: bytes) -> None:
+        now = time.monotonic_ns()
+        if MARK not in payload:
+            return
+        self.received += 1
+        if self.is_sample and (found := read_stamp(payload)) is not None:
+            self.numbers.append(found[0])
+            self.samples.append((found[1], now - found[1]))

@@ -17,7 +17,8 @@ field is the label."""
 
 
 class StatisticsCollector(Collector):
-    """`dorami_<part>_<field>` for each number of each part."""
+    """`dorami_<part>_<field>` for each number of each part; of a mapping of numbers one for each key, as the label
+    `key`."""
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self._sources = sources
@@ -27,15 +28,16 @@ class StatisticsCollector(Collector):
             families: dict[str, GaugeMetricFamily] = {}
             for label, row in _rows(source()):
                 for field in attrs.fields(type(row)):
-                    value = getattr(row, field.name)
-                    if not isinstance(value, (int, float)):
-                        continue
                     name = f"dorami_{part}_{field.name}"
-                    family = families.get(name)
-                    if family is None:
-                        text = re.sub("_", " ", f"{part} {field.name}")
-                        family = families[name] = GaugeMetricFamily(name, text, labels=["name"] if label else [])
-                    family.add_metric([label] if label else [], float(value))
+                    for key, number in _numbers(getattr(row, field.name)):
+                        labels = {"name": label} if label else {}
+                        if key is not None:
+                            labels["key"] = key
+                        family = families.get(name)
+                        if family is None:
+                            text = re.sub("_", " ", f"{part} {field.name}")
+                            family = families[name] = GaugeMetricFamily(name, text, labels=list(labels))
+                        family.add_metric(list(labels.values()), float(number))
             yield from families.values()
 
 
@@ -43,6 +45,13 @@ def make_registry(sources: Mapping[str, Source]) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(StatisticsCollector(sources))
     return registry
+
+
+def _numbers(value: Any) -> Iterator[tuple[str | None, float]]:
+    if isinstance(value, (int, float)):
+        yield None, value
+    elif isinstance(value, Mapping):
+        yield from ((str(key), number) for key, number in value.items() if isinstance(number, (int, float)))
 
 
 def _rows(answer: Any) -> Iterator[tuple[str, Any]]:
