@@ -5,8 +5,6 @@ Source: engine.io-protocol, v4; refusals are JSON with the codes of the referenc
 
 from __future__ import annotations
 
-import secrets
-
 import trio
 
 from dorami_core.base.errors import DoramiError
@@ -87,7 +85,7 @@ def _handshake(exchange: Exchange) -> Handshake:
 def _open_polling(exchange: Exchange) -> Answer:
     services = exchange.services
     session = Session(None, _handshake(exchange), services)
-    session.polling = Polling(secrets.token_urlsafe(15))
+    session.polling = Polling(services.sessions.new_sid())
     if not services.sessions.add(session.polling.sid, session):
         raise DoramiError("UNAVAILABLE")
     return _text(exchange, session.begin(session.polling.sid, ("websocket",)).encode())
