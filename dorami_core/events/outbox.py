@@ -140,8 +140,8 @@ class Outbox:
             await trio.sleep(POLL_S)
 
     async def _hold(self, session: Queries) -> None:
-        if not await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
-            return
+        while not await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):  # noqa: ASYNC110
+            await trio.sleep(POLL_S)
         self._is_deliverer = True
         await self._welcome()
         while True:
