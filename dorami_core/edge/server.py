@@ -67,6 +67,7 @@ async def serve_edge(
     """
     counters = counters or EdgeCounters()
     proxies = Proxies(trusted_proxies)
+    sessions = SessionTable(process=place.handover.name if place is not None else "")
     with nullcontext() if port is None else listen(host, port, shared=shares_port) as listener:
         async with trio.open_nursery() as outer:
             stop = trio.Event()
@@ -86,7 +87,7 @@ async def serve_edge(
                 clock=clock or SystemClock(),
                 counters=counters,
                 wheel=TimerWheel(_tick_s(settings)),
-                sessions=SessionTable(process=place.handover.name if place is not None else ""),
+                sessions=sessions,
                 workers=workers,
                 flv_queue_max_bytes=flv_queue_max_bytes,
                 place=place,

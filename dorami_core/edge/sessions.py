@@ -17,7 +17,7 @@ class SessionTable:
     lead nowhere do not lock others out. `process` is the name that ids begin with, so that a neighbour knows whose
     they are."""
 
-    def __init__(self, limit: int = MAX_SESSIONS, process: str = "") -> None:
+    def __init__(self, limit: int = MAX_SESSIONS, *, process: str = "") -> None:
         self._limit = limit
         self._prefix = f"{process}." if process else ""
         self._sessions: dict[str, Session] = {}
