@@ -105,7 +105,7 @@ async def _main(options: UpOptions) -> None:
         handover = stack.enter_context(open_handover(data.path / "run", MAIN))
 
         core = build_core(base, companions=[hls.run])
-        delivery = build_delivery(base)
+        delivery = build_delivery(core)
         edge = build_edge(core, Place(handover, takes_viewers=not options.edges))
         exempt = base.settings.section(LimitSettings).exempt_addresses
         ingest = RtmpServer(core.broadcasts, base.settings.section(RtmpSettings), exempt_addresses=exempt)
@@ -156,7 +156,7 @@ async def _web(options: Options) -> None:
         ports = Ports(edge=options.edge_port, rtmp=options.rtmp_port)
         base = await stack.enter_async_context(open_base(environment, options.settings_file, ports))
         core = build_core(base)
-        delivery = build_delivery(base)
+        delivery = build_delivery(core)
         pages = build_web(core, make_registry({**core.statistics(), **delivery.statistics()}))
 
         services = await stack.enter_async_context(_nursery())
@@ -180,6 +180,7 @@ async def _edge(options: EdgeOptions) -> None:
         core = build_core(base)
         edge = build_edge(core, Place(handover, video=MAIN))
         metrics = make_registry({**core.statistics(), **edge.statistics()})
+        base.db.after_commit.append(core.bell.ring)  # it delivers nothing itself
 
         services = await stack.enter_async_context(_nursery())
         core.start(services)

@@ -41,7 +41,7 @@ from dorami_core.edge.server import serve_edge
 from dorami_core.edge.services import VideoOut
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.events.codec import EventCodec
-from dorami_core.events.outbox import Outbox, OutboxWriter
+from dorami_core.events.outbox import Outbox, OutboxBell, OutboxWriter
 from dorami_core.events.streams import STREAM_EVENTS
 from dorami_core.hooks.dispatch import Dispatcher
 from dorami_core.hooks.hosting import PluginHost, Ports, Shared
@@ -164,6 +164,7 @@ class Core:
 
     base: Base
     authenticator: Authenticator
+    bell: OutboxBell
     users: Users
     rooms: RoomIndex
     viewers: LocalViewers
@@ -180,6 +181,7 @@ class Core:
         }
 
     def start(self, services: trio.Nursery) -> None:
+        services.start_soon(supervise, "outbox bell", self.bell.run)
         services.start_soon(supervise, "presence", self.viewers.run)
 
 
@@ -214,6 +216,7 @@ def build_core(base: Base, companions: Sequence[Companion] = ()) -> Core:
         base.dispatcher.register_one(plugin.name, "register_services", host=PluginHost(plugin, shared))
     return Core(
         base=base,
+        bell=OutboxBell(base.db),
         authenticator=Authenticator(base.environment.jwt_secret, clock),
         users=users,
         rooms=rooms,
@@ -246,8 +249,9 @@ class Delivery:
         services.start_soon(supervise, "sole worker", self.sole.run)
 
 
-def build_delivery(base: Base) -> Delivery:
-    outbox = Outbox(base.db, base.db, base.codec, base.dispatcher.subscribers, base.dispatcher.deliver)
+def build_delivery(core: Core) -> Delivery:
+    base = core.base
+    outbox = Outbox(base.db, base.db, base.codec, base.dispatcher.subscribers, base.dispatcher.deliver, core.bell.ring)
     base.db.after_commit.append(outbox.poke)
     handlers = {
         kind: handler for _, found in base.dispatcher.register("register_deadlines") for kind, handler in found.items()
