@@ -66,7 +66,7 @@ async def test_polls_and_posts_reach_their_session_wherever_they_go(folder: Path
         await client.call("join", {"text": "live"})
         await client.begin_poll()
         pair.a.rooms.emit("/", "live", "say", "here")
-        assert (await client.getter.reply()).text == '42["say","here"]'
+        assert (await client.getter.reply()).text.startswith('42["say","here"')
         assert (await client.call("who"))["ok"]
         assert pair.given_by_b.statistics().given == 2, "a connection that was handed over stays there"
 
