@@ -127,8 +127,8 @@ async def _main(options: UpOptions) -> None:
 
         # What delivers starts first and stops last, so that whatever the listeners still do is told.
         services = await stack.enter_async_context(_nursery())
+        await core.start(services)
         delivery.start(services)
-        core.start(services)
         await services.start(core.broadcasts.run)
 
         listeners = await stack.enter_async_context(_nursery())
@@ -160,8 +160,8 @@ async def _web(options: Options) -> None:
         pages = build_web(core, make_registry({**core.statistics(), **delivery.statistics()}))
 
         services = await stack.enter_async_context(_nursery())
+        await core.start(services)
         delivery.start(services)
-        core.start(services)
 
         listeners = await stack.enter_async_context(_nursery())
         ports.web = await listeners.start(serve_web, pages, options.host, options.web_port)
@@ -183,7 +183,7 @@ async def _edge(options: EdgeOptions) -> None:
         base.db.after_commit.append(core.bell.ring)  # it delivers nothing itself
 
         services = await stack.enter_async_context(_nursery())
-        core.start(services)
+        await core.start(services)
 
         listeners = await stack.enter_async_context(_nursery())
         serve = partial(edge.serve, shares_port=options.is_child)

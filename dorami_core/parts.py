@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from quart_trio import QuartTrio
 
 from dorami_core.base.clock import Clock, SystemClock
+from dorami_core.base.coalescing import Coalesced
 from dorami_core.base.environment import Environment
 from dorami_core.base.errors import ErrorCatalogue
 from dorami_core.base.settings import (
@@ -22,6 +23,7 @@ from dorami_core.base.settings import (
     ChatSettings,
     EdgeSettings,
     MediaSettings,
+    PresenceSettings,
     RtmpSettings,
     Settings,
     StreamSettings,
@@ -34,8 +36,10 @@ from dorami_core.chat.service import ChatService
 from dorami_core.chat.store import ChatStore
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.handover import Handover
+from dorami_core.edge.link import RedisLink
 from dorami_core.edge.neighbours import read_metrics
 from dorami_core.edge.placement import Place
+from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.server import serve_edge
 from dorami_core.edge.services import VideoOut
@@ -52,7 +56,8 @@ from dorami_core.identity.tokens import Authenticator, derive_key
 from dorami_core.identity.users import Users
 from dorami_core.media.hub import RelayHub, open_relay_hub
 from dorami_core.presence import sockets as presence_sockets
-from dorami_core.presence.viewers import LocalViewers
+from dorami_core.presence.ledger import RedisLedger
+from dorami_core.presence.viewers import SharedViewers
 from dorami_core.store.deadlines import DeadlineRunner, DeadlineStore
 from dorami_core.store.embedded.postgres import embedded_postgres
 from dorami_core.store.embedded.redis import embedded_redis
@@ -166,10 +171,13 @@ class Core:
     authenticator: Authenticator
     bell: OutboxBell
     users: Users
+    link: RedisLink
     rooms: RoomIndex
-    viewers: LocalViewers
+    recovery: Recovery
+    viewers: SharedViewers
     broadcasts: Broadcasts
     streams: StreamService
+    chat_store: ChatStore
     chat: ChatService
 
     def statistics(self) -> Sources:
@@ -178,9 +186,12 @@ class Core:
             "presence": self.viewers.statistics,
             "chat": self.chat.statistics,
             "rooms": self.rooms.statistics,
+            "link": self.link.statistics,
+            "recovery": self.recovery.statistics,
         }
 
-    def start(self, services: trio.Nursery) -> None:
+    async def start(self, services: trio.Nursery) -> None:
+        await services.start(self.link.run, self.rooms)
         services.start_soon(supervise, "outbox bell", self.bell.run)
         services.start_soon(supervise, "presence", self.viewers.run)
 
@@ -189,8 +200,10 @@ def build_core(base: Base, companions: Sequence[Companion] = ()) -> Core:
     """`companions` run with every broadcast, in the process that runs `broadcasts`; elsewhere these only know the
     rows."""
     settings, clock = base.settings, base.clock
-    rooms = RoomIndex(settings.section(EdgeSettings).gather_max_s)
-    viewers = LocalViewers(rooms, clock)
+    link = RedisLink(base.redis)
+    rooms = RoomIndex(settings.section(EdgeSettings).gather_max_s, link)
+    lease_s = settings.section(PresenceSettings).lease_s
+    viewers = SharedViewers(rooms, clock, RedisLedger(base.redis, lease_s=lease_s), lease_s=lease_s)
     broadcasts = Broadcasts(
         base.db,
         base.dispatcher,
@@ -214,18 +227,20 @@ def build_core(base: Base, companions: Sequence[Companion] = ()) -> Core:
     shared = Shared(base.db, rooms, DeadlineStore(), streams, users, base.dispatcher, clock, settings, base.ports)
     for plugin in base.plugins.ordered:
         base.dispatcher.register_one(plugin.name, "register_services", host=PluginHost(plugin, shared))
+    chat_store = ChatStore(base.redis)
     return Core(
         base=base,
         bell=OutboxBell(base.db),
         authenticator=Authenticator(base.environment.jwt_secret, clock),
         users=users,
+        link=link,
         rooms=rooms,
+        recovery=Recovery(base.redis),
         viewers=viewers,
         broadcasts=broadcasts,
         streams=streams,
-        chat=ChatService(
-            ChatStore(base.redis), streams.status, rooms, base.dispatcher, clock, settings.section(ChatSettings)
-        ),
+        chat_store=chat_store,
+        chat=ChatService(chat_store, streams.status, rooms, base.dispatcher, clock, settings.section(ChatSettings)),
     )
 
 
@@ -297,6 +312,7 @@ def build_web(core: Core, metrics: CollectorRegistry, handover: Handover | None 
             health_checks={
                 "database": HealthCheck(partial(base.db.fetchval, "SELECT 1")),
                 "redis": HealthCheck(base.redis.ping, required=False),
+                "rooms": HealthCheck(core.link.ping, required=False),
             },
             templates=[templates for _, templates in base.dispatcher.register("register_templates")],
             metrics_of_others=of_others,
@@ -311,10 +327,15 @@ class Edge:
     core: Core
     place: Place
     sockets: SocketRegistry
+    snapshots: Coalesced[Any]
     counters: EdgeCounters
 
     def statistics(self) -> Sources:
-        return {"edge": self.counters.statistics, "handover": self.place.handover.statistics}
+        return {
+            "edge": self.counters.statistics,
+            "handover": self.place.handover.statistics,
+            "snapshot": self.snapshots.statistics,
+        }
 
     async def serve(
         self,
@@ -340,6 +361,7 @@ class Edge:
             authenticator=self.core.authenticator,
             sockets=self.sockets,
             rooms=self.core.rooms,
+            recovery=self.core.recovery,
             video=video,
             catalogue=base.catalogue,
             clock=base.clock,
@@ -354,8 +376,10 @@ class Edge:
 
 def build_edge(core: Core, place: Place) -> Edge:
     sockets, base = SocketRegistry(), core.base
-    stream_sockets.register(sockets, core.streams, core.viewers, core.rooms, base.dispatcher, base.clock)
+    snapshots = stream_sockets.register(
+        sockets, core.streams, core.viewers, base.dispatcher, base.clock, core.chat_store
+    )
     presence_sockets.register(sockets, core.streams, core.viewers)
     chat_sockets.register(sockets, core.chat)
     base.dispatcher.register("register_sockets", sockets=sockets)
-    return Edge(core=core, place=place, sockets=sockets, counters=EdgeCounters())
+    return Edge(core=core, place=place, sockets=sockets, snapshots=snapshots, counters=EdgeCounters())

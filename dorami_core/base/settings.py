@@ -48,6 +48,11 @@ class ChatSettings:
 
 
 @attrs.frozen
+class PresenceSettings:
+    lease_s: float = attrs.field(default=15, validator=positive)
+
+
+@attrs.frozen
 class StreamSettings:
     grace_s: float = attrs.field(default=30, validator=positive)
 
@@ -59,7 +64,8 @@ class EdgeSettings:
     max_payload_bytes: int = attrs.field(default=1_000_000, validator=positive)
     connect_timeout_s: float = attrs.field(default=45, validator=positive)
     gather_max_s: float = attrs.field(default=0.05, validator=positive)
-    queue_max_bytes: int = attrs.field(default=1_000_000, validator=positive)
+    queue_max_bytes: int = attrs.field(default=131_072, validator=positive)
+    stall_s: float = attrs.field(default=20, validator=positive)
 
 
 @attrs.frozen
@@ -97,6 +103,7 @@ class LimitSettings:
 
 CORE_SECTIONS: Mapping[str, type] = {
     "chat": ChatSettings,
+    "presence": PresenceSettings,
     "streams": StreamSettings,
     "edge": EdgeSettings,
     "media": MediaSettings,

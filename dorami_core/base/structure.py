@@ -68,6 +68,21 @@ def _renamed(cls: Any) -> dict[str, Any]:
     return {field.name: override(rename=camel(field.name)) for field in attrs.fields(attrs.resolve_types(cls))}
 
 
+class PlainDict(dict[str, Any]):
+    """An object that is JSON already, all through and without bytes, so that nobody has to look into it again."""
+
+    __slots__ = ()
+
+
+class PlainList(list[Any]):
+    """The same for an array."""
+
+    __slots__ = ()
+
+
+PLAIN = (PlainDict, PlainList)
+
+
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True, prefer_attrib_converters=False)
     for kind in (int, bool):
@@ -79,6 +94,8 @@ def _make_converter() -> cattrs.Converter:
     converter.register_unstructure_hook(UUID, str)
     converter.register_unstructure_hook(datetime, iso)
     converter.register_unstructure_hook(Money, str)
+    for plain_kind in PLAIN:
+        converter.register_unstructure_hook(plain_kind, lambda value: value)
     converter.register_unstructure_hook(Enum, lambda member: member.value)
 
     @converter.register_structure_hook_factory(attrs.has)
@@ -107,6 +124,14 @@ _CONVERTER = _make_converter()
 def to_json(value: Any) -> Any:
     """attrs objects, UUIDs, times, Money and enums as JSON-able values, keys in camelCase."""
     return _CONVERTER.unstructure(value)
+
+
+def to_plain(value: Any) -> Any:
+    """`to_json` for what many will be sent: objects and arrays come marked, and are not walked through again."""
+    plain = to_json(value)
+    if type(plain) is dict:
+        return PlainDict(plain)
+    return PlainList(plain) if type(plain) is list else plain
 
 
 def from_json(data: Any, kind: type[T]) -> T:

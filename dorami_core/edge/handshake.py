@@ -9,18 +9,20 @@ import trio
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.edge import engineio, payload, websocket
-from dorami_core.edge.connection import WebSocketTransport
+from dorami_core.edge.engine_transport import EngineTransport
 from dorami_core.edge.engineio import EngineError, Refusal
 from dorami_core.edge.exchange import Answer, Exchange
-from dorami_core.edge.http1 import BadRequest, Headers, Request, encode_head
+from dorami_core.edge.http1 import BadRequest, Headers, Request
+from dorami_core.edge.peer import Ended
 from dorami_core.edge.polling import Polling
-from dorami_core.edge.session import Ended, Handshake, Session
+from dorami_core.edge.session import Session
+from dorami_core.edge.upgrade import accept, handshake_of, websocket_refusal
 
 _YIELD_EVERY = 100
 _TEXT = ("Content-Type", "text/plain; charset=UTF-8")
 
 
-async def serve_engine_io(exchange: Exchange) -> Answer | WebSocketTransport | None:
+async def serve_engine_io(exchange: Exchange) -> Answer | EngineTransport | None:
     """None: the peer is gone."""
     request, services = exchange.request, exchange.services
     query = request.query
@@ -72,19 +74,9 @@ def _text(exchange: Exchange, body: bytes) -> Answer:
     return Answer(200, [_TEXT, *_headers(exchange)], body)
 
 
-def _handshake(exchange: Exchange) -> Handshake:
-    request, services = exchange.request, exchange.services
-    return Handshake(
-        address=services.proxies.client(request.peer, "http", request.headers).peer,
-        lang=request.lang,
-        access_token=request.cookie("access_token"),
-        guest_token=request.cookie("guest"),
-    )
-
-
 def _open_polling(exchange: Exchange) -> Answer:
     services = exchange.services
-    session = Session(None, _handshake(exchange), services)
+    session = Session(None, handshake_of(exchange), services)
     session.polling = Polling(services.sessions.new_sid())
     if not services.sessions.add(session.polling.sid, session):
         raise DoramiError("UNAVAILABLE")
@@ -158,22 +150,22 @@ async def _push(exchange: Exchange, session: Session, polling: Polling) -> Answe
     return _text(exchange, b"ok") if session.is_open else _refuse(exchange, Refusal.BAD_REQUEST)
 
 
-def _open_websocket(exchange: Exchange) -> Answer | WebSocketTransport:
-    refused = _websocket_refusal(exchange)
+def _open_websocket(exchange: Exchange) -> Answer | EngineTransport:
+    refused = websocket_refusal(exchange)
     if refused is not None:
         return refused
     sock = exchange.connection.sock
-    session = Session(sock, _handshake(exchange), exchange.services)
-    return WebSocketTransport(sock, session, _accept(exchange))
+    session = Session(sock, handshake_of(exchange), exchange.services)
+    return EngineTransport(sock, session, accept(exchange))
 
 
-def _probe(exchange: Exchange, session: Session, polling: Polling) -> Answer | WebSocketTransport | None:
-    refused = _websocket_refusal(exchange)
+def _probe(exchange: Exchange, session: Session, polling: Polling) -> Answer | EngineTransport | None:
+    refused = websocket_refusal(exchange)
     if refused is not None:
         return refused
     if polling.probe is not None:
         return _turn_away(exchange)
-    transport = WebSocketTransport(exchange.connection.sock, session, _accept(exchange))
+    transport = EngineTransport(exchange.connection.sock, session, accept(exchange))
     polling.probe = trio.CancelScope()
     return transport
 
@@ -181,31 +173,8 @@ def _probe(exchange: Exchange, session: Session, polling: Polling) -> Answer | W
 def _turn_away(exchange: Exchange) -> Answer | None:
     """The session has a WebSocket already: this one is opened and closed, which a browser can tell from a network
     that lets no WebSocket through."""
-    refused = _websocket_refusal(exchange)
+    refused = websocket_refusal(exchange)
     if refused is None:
-        _accept(exchange)
+        accept(exchange)
         exchange.connection.sock.send(websocket.encode_close(1008, "the session has a WebSocket"))
     return refused
-
-
-def _websocket_refusal(exchange: Exchange) -> Answer | None:
-    """RFC 6455, 4.2.1."""
-    headers = exchange.request.headers
-    if headers.get("sec-websocket-version") != "13":
-        return Answer(426, [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), *exchange.cors])
-    try:
-        websocket.accept_key(headers.get("sec-websocket-key", ""))
-    except ValueError:
-        raise DoramiError("VALIDATION_FAILED", problem="Sec-WebSocket-Key") from None
-    return None
-
-
-def _accept(exchange: Exchange) -> bytes:
-    """Answers 101 (RFC 6455, 4.2.2); what the client has sent after its request."""
-    exchange.services.counters.requests[101] += 1
-    first = exchange.connection.take_rest()
-    accept = websocket.accept_key(exchange.request.headers["sec-websocket-key"])
-    head = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
-    # 129 bytes on a socket whose earlier answers were taken: the kernel takes them at once
-    exchange.connection.sock.send(encode_head(101, head))
-    return first

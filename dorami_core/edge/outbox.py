@@ -7,14 +7,29 @@ import struct
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 
+import attrs
 import trio
 
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.wire import Chunk
 from dorami_core.hooks.sockets import Delivery
 
-_JOIN_BYTES = 65536
+_JOIN_BYTES = 16384
+ASKED_MAX_BYTES = 1_000_000
 _RESET = struct.pack("ii", 1, 0)
+
+
+_Waiting = tuple[Chunk, float]
+"""A chunk, and since when it waits (Trio's clock)."""
+
+
+@attrs.frozen
+class OutboxLimits:
+    """`watch` enters an outbox with something in it into the timer wheel."""
+
+    max_bytes: int
+    stall_s: float = 20.0
+    watch: Callable[[Outbox, float], None] | None = None
 
 
 class Outbox:
@@ -22,21 +37,26 @@ class Outbox:
     here until `take` or `attach`.
 
     Nothing here blocks or raises: `send` hands bytes to the kernel, and what that refuses waits here, drained by a task
-    that lives only as long as something waits. Over `max_bytes` the policy of each chunk decides: LATEST has replaced
-    its elder already, the oldest DROPPABLE go first, and if that is not enough the connection is cut as `queue_full`.
-    `on_change` is called once when the connection was cut, and without a socket whenever something was put in.
+    that lives only as long as something waits. Over `limits.max_bytes` the policy of each chunk decides: LATEST has
+    replaced its elder already, the oldest DROPPABLE go first, and if that is not enough the connection is cut as
+    `queue_full`; as `slow` where a byte has waited for `limits.stall_s`. What the peer has asked for may wait beyond
+    the bound, up to ASKED_MAX_BYTES. `on_change` is called once when the connection was cut, and without a socket
+    whenever something was put in.
     """
 
     __slots__ = (
+        "_asked",
         "_closing",
         "_counters",
         "_droppable",
-        "_max",
+        "_is_watched",
+        "_limits",
         "_nursery",
         "_on_change",
         "_queue",
         "_queued",
         "_rest",
+        "_rest_at",
         "_serial",
         "_sock",
         "lost",
@@ -46,19 +66,22 @@ class Outbox:
         self,
         sock: socket.socket | None,
         nursery: trio.Nursery,
-        max_bytes: int,
+        limits: OutboxLimits,
         counters: EdgeCounters,
         on_change: Callable[[], None] | None = None,
     ) -> None:
         self._sock = sock
         self._nursery = nursery
-        self._max = max_bytes
+        self._limits = limits
+        self._asked = 0
+        self._is_watched = False
         self._counters = counters
         self._on_change = on_change
         # without a socket there always is a queue
-        self._queue: OrderedDict[Hashable, Chunk] | None = OrderedDict() if sock is None else None
+        self._queue: OrderedDict[Hashable, _Waiting] | None = OrderedDict() if sock is None else None
         self._droppable: deque[int] | None = deque() if sock is None else None
         self._rest = b""
+        self._rest_at = 0.0
         self._queued = 0
         self._serial = 0
         self._closing = False
@@ -69,8 +92,9 @@ class Outbox:
     def queued_bytes(self) -> int:
         return self._queued
 
-    def send(self, joined: bytes, chunks: Sequence[Chunk]) -> None:
-        """Sends `joined`, which is all `chunks` in a row (the caller joins once for a whole room)."""
+    def send(self, joined: bytes, chunks: Sequence[Chunk], *, is_asked: bool = False) -> None:
+        """Sends `joined`, which is all `chunks` in a row (the caller joins once for a whole room). `is_asked`: the peer
+        has asked for it."""
         if self._queue is None and not self._closing:
             assert self._sock is not None
             try:
@@ -84,10 +108,13 @@ class Outbox:
                 return
             self._begin_queue(chunks, sent)
         elif self.lost is None and not self._closing:
+            now = trio.current_time()
             for chunk in chunks:
-                self._put(chunk)
+                self._put(chunk, now)
             if self._sock is None and self._on_change is not None:
                 self._on_change()
+        if is_asked:
+            self._asked = min(self._asked + len(joined), ASKED_MAX_BYTES)
         self._enforce()
 
     def send_one(self, chunk: Chunk) -> None:
@@ -99,7 +126,7 @@ class Outbox:
         taken: list[bytes] = []
         size = -1
         while self._queue:
-            data = encode(next(iter(self._queue.values())).data)
+            data = encode(next(iter(self._queue.values()))[0].data)
             size += len(data) + 1
             if taken and size > max_bytes:
                 break
@@ -114,6 +141,7 @@ class Outbox:
             return
         self._sock = sock
         if self._queue:
+            self._watch()
             self._nursery.start_soon(self._drain)
         else:
             self._clear()
@@ -150,11 +178,12 @@ class Outbox:
     def _clear(self) -> None:
         self._queue = self._droppable = None
         self._rest = b""
-        self._queued = 0
+        self._queued = self._asked = 0
 
     def _begin_queue(self, chunks: Sequence[Chunk], sent: int) -> None:
         """The kernel took `sent` bytes of the chunks in a row: a chunk that was begun must be finished."""
         self._queue, self._droppable = OrderedDict(), deque()
+        self._rest_at = now = trio.current_time()
         for chunk in chunks:
             if sent >= len(chunk.data):
                 sent -= len(chunk.data)
@@ -163,10 +192,34 @@ class Outbox:
                 self._queued += len(self._rest)
                 sent = 0
             else:
-                self._put(chunk)
+                self._put(chunk, now)
+        self._watch()
         self._nursery.start_soon(self._drain)
 
-    def _put(self, chunk: Chunk) -> None:
+    def _watch(self) -> None:
+        if self._limits.watch is not None and not self._is_watched:
+            self._is_watched = True
+            self._limits.watch(self, trio.current_time() + self._limits.stall_s)
+
+    def on_time(self, now: float) -> float | None:
+        """The timer wheel's turn: how long has the oldest byte waited?"""
+        oldest = self._oldest()
+        if oldest is not None and now - oldest < self._limits.stall_s:
+            return oldest + self._limits.stall_s
+        self._is_watched = False
+        if oldest is not None:
+            self.cut("slow")
+        return None
+
+    def _oldest(self) -> float | None:
+        """Since when the next byte has waited for the socket."""
+        if self._sock is None or self._queue is None:
+            return None
+        if self._rest:
+            return self._rest_at
+        return next(iter(self._queue.values()))[1] if self._queue else None
+
+    def _put(self, chunk: Chunk, now: float) -> None:
         assert self._queue is not None
         assert self._droppable is not None
         key: Hashable
@@ -174,27 +227,28 @@ class Outbox:
             key = chunk.key
             elder = self._queue.pop(key, None)
             if elder is not None:
-                self._queued -= len(elder.data)
+                self._queued -= len(elder[0].data)
                 self._counters.dropped += 1
         else:
             self._serial = key = self._serial + 1
             if chunk.delivery is Delivery.DROPPABLE:
                 self._droppable.append(key)
-        self._queue[key] = chunk
+        self._queue[key] = (chunk, now)
         self._queued += len(chunk.data)
 
     def _enforce(self) -> None:
-        if self._queued <= self._max:
+        bound = self._limits.max_bytes + self._asked
+        if self._queued <= bound:
             return
-        while self._droppable and self._queue and self._queued > self._max:
-            self._queued -= len(self._queue.pop(self._droppable.popleft()).data)
+        while self._droppable and self._queue and self._queued > bound:
+            self._queued -= len(self._queue.pop(self._droppable.popleft())[0].data)
             self._counters.dropped += 1
-        if self._queued > self._max:
+        if self._queued > bound:
             self.cut("queue_full")
 
     def _pop(self) -> Chunk:
         assert self._queue is not None
-        _, chunk = self._queue.popitem(last=False)
+        _, (chunk, _) = self._queue.popitem(last=False)
         if chunk.delivery is Delivery.DROPPABLE and self._droppable:
             self._droppable.popleft()
         return chunk
@@ -211,8 +265,9 @@ class Outbox:
             self.cut("peer_reset")
 
     def _pump(self) -> None:
-        """One `send` of up to 64 KiB of what waits."""
+        """One `send` of up to 16 KiB of what waits; the rest of it is a copy of this socket's own."""
         assert self._sock is not None
+        next_at = next(iter(self._queue.values()))[1] if self._queue else self._rest_at
         parts, size = [self._rest], len(self._rest)
         while self._queue and size < _JOIN_BYTES:
             chunk = self._pop()
@@ -223,6 +278,8 @@ class Outbox:
             sent = self._sock.send(data)
         except BlockingIOError:
             sent = 0
+        if sent >= len(self._rest):
+            self._rest_at = next_at
         self._rest = data[sent:]
         self._queued -= sent
         if not self._rest and not self._queue:

@@ -1,38 +1,24 @@
-"""Rooms: who hears what. Encoded once per wire format; what has gathered goes out in one send per socket."""
+"""Who is in which room of this process, and what reaches them: said here, or heard from another process."""
 
 from __future__ import annotations
 
-import math
+import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
 import trio
 
+from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import ViewerId
-from dorami_core.edge.outbox import Outbox
-from dorami_core.edge.wire import Chunk, WireFormat
-from dorami_core.hooks.sockets import Delivery
-
-_YIELD_EVERY = 200
-_BUSY_SHARE = 0.2
-"""A room gathers once sending each message by itself would take more than this share of the processor."""
-_BUSY_WINDOW_S = 0.5
-
-
-class Member:
-    """What a room needs of a socket: one client in one namespace. `joined` is for RoomIndex alone."""
-
-    __slots__ = ("joined", "namespace", "outbox", "viewer", "wire")
-
-    def __init__(self, namespace: str, viewer: ViewerId, wire: WireFormat, outbox: Outbox) -> None:
-        self.namespace = namespace
-        self.viewer = viewer
-        self.wire = wire
-        self.outbox = outbox
-        self.joined: dict[str, Room] = {}
+from dorami_core.edge.message import Draft, Message, draft
+from dorami_core.edge.room import Member, Room, Tally
+from dorami_core.edge.roomlog import CONTROL, EVERYONE, KEPT_BYTES, KEPT_EVENTS, KEPT_S, Heard, Link, Log, Window
+from dorami_core.edge.wire import Chunk, Place
+from dorami_core.hooks.sockets import Delivery, RoomPosition
 
 
 @attrs.frozen
@@ -48,155 +34,68 @@ class RoomStatistics:
     sends: int
     """`deliveries / sends` says how much gathering saved."""
     flushes: int
+    kept: int
+    """Events in the logs."""
+    kept_bytes: int
+    gaps: int
+    """Rooms whose members had to be cut since what they missed was no longer known."""
 
 
-class _Tally:
-    __slots__ = ("deliveries", "encodes", "flushes", "messages", "sends")
-
-    def __init__(self) -> None:
-        self.deliveries = self.encodes = self.flushes = self.messages = self.sends = 0
-
-
-@attrs.frozen
-class _Pending:
-    """A message of a room that has not reached all members."""
-
-    serial: int
-    """Ascending over all rooms."""
-    encoded: dict[WireFormat, Chunk]
-
-
-class Room:
-    """Members by wire format, each with the number of the next message it is to get.
-
-    That number lets one socket run ahead of the others: an acknowledgement takes along what its rooms have pending for
-    this socket, and the flusher later skips it.
-    """
-
-    __slots__ = ("_busy", "_busy_at", "_cost_s", "_flushed_at", "_running", "_start", "members", "name", "pending")
+class _Namespace:
+    """Everything of one namespace in this process."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.members: dict[WireFormat, dict[Member, int]] = {}
-        self.pending: deque[_Pending] = deque()
-        self._start = 0
-        self._running = False
-        self._cost_s = 0.0
-        self._busy = 0.0
-        self._busy_at = 0.0
-        self._flushed_at = -math.inf
+        self.rooms: dict[str, Room] = {}
+        self.viewers: dict[ViewerId, dict[Member, None]] = {}
+        self.number = 0
+        """Of the last event that was heard, whichever its room."""
+        self.kept: deque[tuple[Log, Message]] = deque()
+        self.kept_bytes = 0
 
-    @property
-    def end(self) -> int:
-        """The number that the next message will have."""
-        return self._start + len(self.pending)
+    def room_of(self, name: str) -> Room | None:
+        """Where events of this room are kept: those of single people with those of everybody."""
+        return self.rooms.get(EVERYONE if name.startswith("@") else name)
 
-    def add(self, message: _Pending, spawn: Callable[[Room], None]) -> None:
-        self.pending.append(message)
-        now = trio.current_time()
-        self._busy = self._busy * math.exp((self._busy_at - now) / _BUSY_WINDOW_S) + self._cost_s
-        self._busy_at = now
-        if not self._running:
-            self._running = True
-            spawn(self)
+    def keep(self, log: Log, message: Message, now: float) -> None:
+        log.add(message)
+        self.kept.append((log, message))
+        self.kept_bytes += message.size
+        while self.kept and (
+            len(self.kept) > KEPT_EVENTS or self.kept_bytes > KEPT_BYTES or self.kept[0][1].at < now - KEPT_S
+        ):
+            oldest, gone = self.kept.popleft()
+            self.kept_bytes -= gone.size
+            if oldest.messages and oldest.messages[0] is gone:
+                oldest.forget_oldest()
 
-    def pending_for(self, member: Member) -> list[_Pending]:
-        """Takes what this member has not got yet."""
-        positions = self.members[member.wire]
-        position = positions[member]
-        if position == self.end:
-            return []
-        positions[member] = self.end
-        offset = max(0, position - self._start)
-        return [self.pending[i] for i in range(offset, len(self.pending))]
-
-    def pause_s(self, gather_max_s: float) -> float:
-        """How long to gather before the next flush, counted from the beginning of the last: nothing while the room is
-        calm."""
-        if self._busy / _BUSY_WINDOW_S < _BUSY_SHARE:
-            return 0.0
-        wait = min(gather_max_s, self._cost_s / _BUSY_SHARE)
-        return self._flushed_at + wait - trio.current_time()
-
-    async def run(self, gather_max_s: float, tally: _Tally) -> None:
-        """Flushes until nothing is pending; one task at a time, none while the room is silent."""
-        try:
-            while self.pending:
-                pause = self.pause_s(gather_max_s)
-                if pause > 0:
-                    await trio.sleep(pause)
-                await self._flush(tally)
-        finally:
-            self._running = False
-
-    async def _flush(self, tally: _Tally) -> None:
-        start, end = self._start, self.end
-        spent = 0.0
-        tally.flushes += 1
-        self._flushed_at = trio.current_time()
-        for wire, positions in list(self.members.items()):
-            chunks = [message.encoded[wire] for message in self.pending if wire in message.encoded]
-            if not chunks:
-                continue
-            joined = b"".join([chunk.data for chunk in chunks])
-            members = list(positions)
-            for first in range(0, len(members), _YIELD_EVERY):
-                began = time.thread_time()
-                self._send(members[first : first + _YIELD_EVERY], positions, (start, end), joined, chunks, tally)
-                spent += time.thread_time() - began
-                await trio.lowlevel.checkpoint()
-        for _ in range(end - start):
-            self.pending.popleft()
-        self._start = end
-        self._cost_s = spent if not self._cost_s else 0.7 * self._cost_s + 0.3 * spent
-
-    def _send(
-        self,
-        members: list[Member],
-        positions: dict[Member, int],
-        span: tuple[int, int],
-        joined: bytes,
-        chunks: list[Chunk],
-        tally: _Tally,
-    ) -> None:
-        start, end = span
-        for member in members:
-            position = positions.get(member)
-            if position == start and len(chunks) == end - start:
-                positions[member] = end
-                member.outbox.send(joined, chunks)
-                tally.deliveries += len(chunks)
-                tally.sends += 1
-            elif position is not None and position < end:
-                # joined in the middle of the round; messages from before its format had members are not in `chunks`
-                positions[member] = end
-                mine = [
-                    message.encoded[member.wire]
-                    for number, message in enumerate(self.pending, start)
-                    if position <= number < end and member.wire in message.encoded
-                ]
-                if mine:
-                    member.outbox.send(b"".join([chunk.data for chunk in mine]), mine)
-                    tally.deliveries += len(mine)
-                    tally.sends += 1
+    def forget(self) -> None:
+        self.kept.clear()
+        self.kept_bytes = 0
+        self.number = 0
 
 
 class RoomIndex:
     """The edge's `hooks.Rooms`, and where its sockets enter and leave.
 
-    Order: a socket gets the messages of a room in their order, and what is said to it alone (acknowledgements,
-    `emit_to_viewer`) after everything said before in any of its rooms. Two rooms may overtake each other.
-    Before `bind` and after `unbind` there are no members, so nothing is sent.
+    Order: a socket hears all rooms of a namespace in the one order that the namespace's numbers give, and what is said
+    to it alone (acknowledgements, `SocketConnection.emit`) after everything that had reached this process before.
+    Without a link, or while it is down, the order is this process's own.
+    Before `bind` and after `unbind` nothing is sent to sockets.
     """
 
-    def __init__(self, gather_max_s: float) -> None:
+    def __init__(self, gather_max_s: float, link: Link | None = None, told_max_bytes: int = 900_000) -> None:
+        """`told_max_bytes`: more than this nobody is told of what he missed; it has to fit into a socket's queue."""
+        self.link = link
+        self._told_max_bytes = told_max_bytes
         self._gather_max_s = gather_max_s
-        self._rooms: dict[tuple[str, str], Room] = {}
-        self._everyone: dict[str, Room] = {}
-        self._viewers: dict[tuple[str, ViewerId], dict[Member, None]] = {}
+        self._spaces: dict[str, _Namespace] = {}
         self._nursery: trio.Nursery | None = None
         self._serial = 0
-        self._tally = _Tally()
+        self._gaps = 0
+        self._tally = Tally()
+        self._own_epoch = secrets.token_hex(4)
+        self._alone_since = time.time()
 
     def bind(self, nursery: trio.Nursery) -> None:
         """Flushers run in this nursery from now on."""
@@ -208,82 +107,164 @@ class RoomIndex:
 
     # what the rest of the program says
 
-    def emit(self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED) -> None:
+    def emit(
+        self,
+        namespace: str,
+        room: str,
+        event: str,
+        data: Any,
+        *,
+        delivery: Delivery = Delivery.REQUIRED,
+    ) -> None:
         """To every socket of the room; encoded once. TypeError where `data` is not JSON-able."""
-        found = self._rooms.get((namespace, room))
-        if found is not None:
-            self._emit(found, namespace, event, data, delivery)
+        self._say(draft(namespace, room, event, data, delivery))
 
     def emit_to_all(self, namespace: str, event: str, data: Any) -> None:
-        found = self._everyone.get(namespace)
-        if found is not None:
-            self._emit(found, namespace, event, data, Delivery.REQUIRED)
+        self._say(draft(namespace, EVERYONE, event, data, Delivery.REQUIRED))
 
     def emit_to_viewer(self, namespace: str, viewer: ViewerId, event: str, data: Any) -> None:
-        members = self._viewers.get((namespace, viewer))
-        if not members:
-            return
-        self._tally.messages += 1
-        encoded = self._encode({member.wire for member in members}, namespace, event, data, Delivery.REQUIRED, None)
-        for member in members:
-            self.direct(member, encoded[member.wire])
+        self._say(draft(namespace, f"@{viewer}", event, data, Delivery.REQUIRED))
 
     def cut_viewer(self, viewer: ViewerId, reason: str) -> None:
-        for _, members in [item for item in self._viewers.items() if item[0][1] == viewer]:
-            for member in list(members):
-                member.outbox.cut(reason)
+        self._say(draft(CONTROL, EVERYONE, "cut", {"viewer": viewer, "reason": reason}, Delivery.LATEST))
+
+    def _say(self, said: Draft) -> None:
+        if self.link is not None and self.link.is_up:
+            self.link.say(said)
+        else:
+            self.hear_alone(said)
 
     def statistics(self) -> RoomStatistics:
-        tally = self._tally
+        tally, spaces = self._tally, list(self._spaces.values())
+        everyone = [space.rooms[EVERYONE] for space in spaces if EVERYONE in space.rooms]
+        rooms = [room for space in spaces for room in space.rooms.values() if room.name != EVERYONE]
+        occupied = [room for room in rooms if room.members]
         return RoomStatistics(
-            rooms=len(self._rooms),
-            members=sum(len(some) for room in self._rooms.values() for some in room.members.values()),
-            sockets=sum(len(some) for room in self._everyone.values() for some in room.members.values()),
-            viewers=len(self._viewers),
+            rooms=len(occupied),
+            members=sum(len(some) for room in occupied for some in room.members.values()),
+            sockets=sum(len(some) for room in everyone for some in room.members.values()),
+            viewers=sum(len(space.viewers) for space in spaces),
             messages=tally.messages,
             encodes=tally.encodes,
             deliveries=tally.deliveries,
             sends=tally.sends,
             flushes=tally.flushes,
+            kept=sum(len(space.kept) for space in spaces),
+            kept_bytes=sum(space.kept_bytes for space in spaces),
+            gaps=self._gaps,
         )
 
     # what sockets do
 
-    def enter(self, member: Member) -> None:
+    async def enter(self, member: Member) -> None:
         """The socket is connected: it hears `emit_to_all` and `emit_to_viewer`."""
-        everyone = self._everyone.setdefault(member.namespace, Room(""))
-        everyone.members.setdefault(member.wire, {})[member] = everyone.end
-        self._viewers.setdefault((member.namespace, member.viewer), {})[member] = None
+        space = self._space(member.namespace)
+        (await self._opened(space, EVERYONE)).enter(member)
+        member.entered = space.number
+        space.viewers.setdefault(member.viewer, {})[member] = None
 
     def exit(self, member: Member) -> None:
         """The socket is gone from all rooms; the names stay readable in `member.joined`."""
-        for room in member.joined.values():
-            self._remove(room, member)
-            self._drop_if_empty(member.namespace, room)
-        everyone = self._everyone.get(member.namespace)
-        if everyone is not None:
-            self._remove(everyone, member)
-            if not everyone.members:
-                del self._everyone[member.namespace]
-        viewers = self._viewers.get((member.namespace, member.viewer), {})
+        space = self._space(member.namespace)
+        for room in (*member.joined.values(), space.rooms.get(EVERYONE)):
+            if room is not None:
+                room.exit(member)
+        viewers = space.viewers.get(member.viewer, {})
         viewers.pop(member, None)
         if not viewers:
-            self._viewers.pop((member.namespace, member.viewer), None)
+            space.viewers.pop(member.viewer, None)
 
-    def join(self, member: Member, name: str) -> None:
-        """Hears what is said from now on."""
+    async def _catch_up(self) -> None:
+        if self.link is not None and self.link.is_up:
+            with suppress(DoramiError):
+                await self.link.catch_up()
+
+    async def join(self, member: Member, name: str, after: RoomPosition | None = None) -> RoomPosition:
+        """Hears what is said from now on, or with `after` everything that came after that place; CONFLICT where that is
+        no longer known. The answer is the room's place at this moment."""
+        room = await self.prepare(member, name, after)
         if name not in member.joined:
-            room = self._rooms.setdefault((member.namespace, name), Room(name))
-            room.members.setdefault(member.wire, {})[member] = room.end
+            missed = [] if after is None else room.log.after_seq(after.epoch, after.seq)
+            if missed is None:
+                raise DoramiError("CONFLICT", problem="position is no longer known")
+            room.enter(member)
             member.joined[name] = room
+            if missed:
+                self.tell(member, missed)
+        return RoomPosition(room.log.epoch, room.log.seq)
+
+    async def prepare(self, member: Member, name: str, after: RoomPosition | None) -> Room:
+        """The room, open, and not behind this place."""
+        found = EVERYONE if name.startswith("@") else name
+        room = await self._opened(self._space(member.namespace), found)
+        if after is not None and after.epoch == room.log.epoch and after.seq > max(room.log.seq, room.log.last):
+            await self._catch_up()
+        return room
+
+    def resume(self, member: Member, name: str, after: RoomPosition) -> tuple[RoomPosition, list[Message] | None]:
+        """Joins a room that is prepared; its position, and what came after `after`, to be told (None: not known)."""
+        space = self._spaces[member.namespace]
+        if name == EVERYONE or name.startswith("@"):
+            # he is in these already, since his socket entered; only what came before that is missing
+            log = space.rooms[EVERYONE].log
+            missed = log.after_number(after.epoch, after.seq)
+            if missed is not None:
+                missed = [message for message in missed if message.room == name and message.number <= member.entered]
+            return RoomPosition(log.epoch, max(after.seq, member.entered)), missed
+        room = space.rooms[name]
+        missed = room.log.after_seq(after.epoch, after.seq)
+        if missed is not None and sum(message.size for message in missed) > self._told_max_bytes:
+            missed = None
+        room.enter(member)
+        member.joined[name] = room
+        return RoomPosition(room.log.epoch, room.log.seq), missed
 
     def leave(self, member: Member, name: str) -> None:
         """Hears what was said until now."""
         if name in member.joined:
             self._send_pending(member, ())
-            room = member.joined.pop(name)
-            self._remove(room, member)
-            self._drop_if_empty(member.namespace, room)
+            member.joined.pop(name).exit(member)
+
+    async def rejoin(self, member: Member, names: Sequence[str], offset: str) -> list[Message] | None:
+        """A socket that comes back, not in any room yet: enters the namespace and these rooms and answers what it
+        missed since `offset`, to be told at once; None where that is not known, and then it is in no room."""
+        found = await self.missed(member, names, offset)
+        if found is not None:
+            space = self._spaces[member.namespace]
+            for name in (EVERYONE, *names):
+                space.rooms[name].enter(member)
+                if name != EVERYONE:
+                    member.joined[name] = space.rooms[name]
+            space.viewers.setdefault(member.viewer, {})[member] = None
+        return found
+
+    async def missed(self, member: Member, names: Sequence[str], offset: str) -> list[Message] | None:
+        """What these rooms, everybody's and his own have said since `offset`; None where that is not known."""
+        epoch, _, text = offset.rpartition(".")
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else -1
+        space = self._space(member.namespace)
+        rooms = [await self._opened(space, name) for name in (EVERYONE, *names)]
+        if number > space.number and epoch == rooms[0].log.epoch:
+            await self._catch_up()
+        found: list[Message] = []
+        for room in rooms:
+            missed = room.log.after_number(epoch, number)
+            if missed is None:
+                return None
+            found += missed
+        own = (EVERYONE, f"@{member.viewer}")
+        found = [message for message in found if message.room in own or message.room in names]
+        if sum(message.size for message in found) > self._told_max_bytes:
+            return None
+        found.sort(key=lambda message: message.number)
+        return found
+
+    def tell(self, member: Member, messages: Sequence[Message]) -> None:
+        """Says to this socket alone, in one send, what its rooms said before it was in them."""
+        chunks = [message.chunk(member.wire) for message in messages]
+        self._tally.deliveries += len(chunks)
+        self._tally.sends += 1
+        member.outbox.send(b"".join([chunk.data for chunk in chunks]), chunks, is_asked=True)
 
     def direct(self, member: Member, chunk: Chunk) -> None:
         """To this socket alone, after what its rooms have pending for it, in the same send."""
@@ -291,52 +272,195 @@ class RoomIndex:
         self._send_pending(member, (chunk,))
 
     def _send_pending(self, member: Member, after: tuple[Chunk, ...]) -> None:
-        found: list[_Pending] = []
-        everyone = self._everyone.get(member.namespace)
-        for room in (everyone, *member.joined.values()):
-            if room is not None and room.pending and member in room.members.get(member.wire, ()):
+        found: list[Message] = []
+        for room in (self._spaces[member.namespace].rooms[EVERYONE], *member.joined.values()):
+            if room.pending and member in room.members.get(member.wire, ()):
                 found += room.pending_for(member)
-        found.sort(key=lambda message: message.serial)
-        chunks = [message.encoded[member.wire] for message in found if member.wire in message.encoded]
-        self._tally.deliveries += len(chunks)
-        chunks += after
+        if found:
+            found.sort(key=lambda message: message.serial)
+            chunks = [message.chunk(member.wire) for message in found]
+            self._tally.deliveries += len(chunks)
+            chunks += after
+        else:
+            chunks = list(after)
         if chunks:
             self._tally.sends += 1
-            member.outbox.send(b"".join([chunk.data for chunk in chunks]), chunks)
+            member.outbox.send(b"".join([chunk.data for chunk in chunks]), chunks, is_asked=bool(after))
 
-    def _emit(self, room: Room, namespace: str, event: str, data: Any, delivery: Delivery) -> None:
-        if self._nursery is None or not room.members:
+    # what is heard
+
+    def hear(self, heard: Heard) -> None:
+        """From the link, in the order of the numbers."""
+        if heard.namespace == CONTROL:
+            self._obey(heard.payload)
             return
-        self._tally.messages += 1
+        space = self._spaces.get(heard.namespace)
+        room = space.room_of(heard.room) if space is not None else None
+        if space is None or room is None:
+            return
+        if room.opening is not None:
+            room.early.append(heard)
+        elif heard.number == 0 or heard.number > room.log.last:
+            self._hear(space, room, heard)
+
+    def hear_alone(self, said: Draft) -> None:
+        """What only this process is told: its numbers are of an epoch of its own."""
+        if said.namespace == CONTROL:
+            self._obey(said.payload)
+            return
+        space = self._space(said.namespace)
+        room = space.room_of(said.room)
+        if room is None:
+            return
+        number, place = 0, None
+        if not said.is_volatile:
+            space.number = number = space.number + 1
+            seq = room.log.seq + 1 if room.name != EVERYONE else number
+            place = Place(said.room, room.log.epoch, seq, f"{room.log.epoch}.{number}")
+        message = Message(said.namespace, said.room, said.payload, place, number, time.time())
+        if place is not None:
+            space.keep(room.log, message, message.at)
+        self._tell(space, room, message)
+
+    def _hear(self, space: _Namespace, room: Room, heard: Heard) -> None:
+        message = _message(heard)
+        if message.place is not None:
+            space.number = max(space.number, heard.number)
+            space.keep(room.log, message, heard.at)
+            room.is_shared = room.is_shared or not heard.is_own
+        if not heard.is_known:
+            self._tell(space, room, message)
+
+    def _tell(self, space: _Namespace, room: Room, message: Message) -> None:
         self._serial += 1
-        key = (namespace, room.name, event) if delivery is Delivery.LATEST else None
-        encoded = self._encode(room.members, namespace, event, data, delivery, key)
-        room.add(_Pending(self._serial, encoded), self._spawn)
+        message.serial = self._serial
+        if self._nursery is None:
+            return
+        if not message.room.startswith("@"):
+            if room.members:
+                self._tally.messages += 1
+                room.add(message, self._spawn)
+        elif members := space.viewers.get(ViewerId(message.room[1:])):
+            self._tally.messages += 1
+            before = message.encodes
+            for member in list(members):
+                self.direct(member, message.chunk(member.wire))
+            self._tally.encodes += message.encodes - before
 
-    def _encode(
-        self,
-        wires: Iterable[WireFormat],
-        namespace: str,
-        event: str,
-        data: Any,
-        delivery: Delivery,
-        key: tuple[str, str, str] | None,
-    ) -> dict[WireFormat, Chunk]:
-        encoded = {wire: Chunk(wire.event(namespace, event, data), delivery, key) for wire in wires}
-        self._tally.encodes += len(encoded)
-        return encoded
-
-    def _spawn(self, room: Room) -> None:
+    def _spawn(self, room: Room, namespace: str) -> None:
         assert self._nursery is not None
-        self._nursery.start_soon(room.run, self._gather_max_s, self._tally)
+        everyone = self._spaces[namespace].rooms[EVERYONE]
+        self._nursery.start_soon(room.run, self._gather_max_s, self._tally, everyone, self._send_all_pending)
 
-    def _remove(self, room: Room, member: Member) -> None:
-        members = room.members.get(member.wire)
-        if members is not None:
-            members.pop(member, None)
-            if not members:
-                del room.members[member.wire]
+    def _send_all_pending(self, member: Member) -> None:
+        self._send_pending(member, ())
 
-    def _drop_if_empty(self, namespace: str, room: Room) -> None:
-        if not room.members and self._rooms.get((namespace, room.name)) is room:
-            del self._rooms[namespace, room.name]
+    def _obey(self, payload: bytes) -> None:
+        order = Message(CONTROL, EVERYONE, payload, None, 0, 0.0).data
+        for space in self._spaces.values():
+            for member in list(space.viewers.get(ViewerId(order["viewer"]), ())):
+                member.kick(order["reason"])
+
+    # rooms open and close, the link goes and comes
+
+    def begin_alone(self) -> None:
+        """The link is down: from now on an epoch of this process's own."""
+        self._own_epoch, self._alone_since = secrets.token_hex(4), time.time()
+        for space in self._spaces.values():
+            number = space.number
+            space.forget()
+            space.number = number
+            for room in space.rooms.values():
+                if room.opening is None:
+                    room.left = room.left or (room.log.epoch, room.log.last)
+                    room.log.restart(self._own_epoch, number, room.log.seq)
+
+    async def reopen(self) -> None:
+        """The link is there again: every room hears what it missed. UNAVAILABLE where the link went away meanwhile."""
+        for space in list(self._spaces.values()):
+            space.forget()
+        for space in list(self._spaces.values()):
+            for room in list(space.rooms.values()):
+                if room.opening is None:
+                    await self._open(space, room)
+
+    async def sweep(self) -> None:
+        """Gives up rooms that nobody has been in for as long as anybody could come back."""
+        now = trio.current_time()
+        for space in list(self._spaces.values()):
+            for name, room in list(space.rooms.items()):
+                if name == EVERYONE or room.opening is not None or room.empty_since is None:
+                    continue
+                if not room.log.messages or now - room.empty_since > KEPT_S:
+                    del space.rooms[name]
+                    if self.link is not None and self.link.is_up:
+                        await self.link.close(space.name, name)
+
+    def _space(self, name: str) -> _Namespace:
+        space = self._spaces.get(name)
+        if space is None:
+            space = self._spaces[name] = _Namespace(name)
+        return space
+
+    async def _opened(self, space: _Namespace, name: str) -> Room:
+        """The room with its log read, made if it is not there."""
+        while True:
+            room = space.rooms.get(name)
+            if room is None:
+                room = space.rooms[name] = Room(name, space.name, Log(self._own_epoch, space.number, space.number))
+                room.empty_since = trio.current_time()
+                try:
+                    await self._open(space, room)
+                except DoramiError:
+                    room.early.clear()  # the link has gone; the room begins here
+                except BaseException:
+                    del space.rooms[name]
+                    raise
+            if room.opening is None:
+                return room
+            await room.opening.wait()
+
+    async def _open(self, space: _Namespace, room: Room) -> None:
+        """Takes the room's log from the link. Members who were there before are told what they have not heard, or cut
+        where that is not known any more. Without a link the room begins here."""
+        if self.link is None or not self.link.is_up:
+            return
+        opening = room.opening = trio.Event()
+        try:
+            window = await self.link.open(space.name, room.name)
+        finally:
+            room.opening = None
+            opening.set()
+        self._take(space, room, window)
+
+    def _take(self, space: _Namespace, room: Room, window: Window) -> None:
+        left, room.left = room.left, None
+        if left is not None and left[0] == window.epoch:
+            is_gap, missed_after = window.since > left[1], left[1]
+        else:
+            # another epoch: what was said before it may be lost, unless all of it was said here
+            others = any(not heard.is_own and heard.at >= self._alone_since for heard in window.events)
+            is_gap, missed_after = room.is_shared or others, window.number
+        early, room.early, room.is_shared = room.early, [], False
+        room.log.restart(window.epoch, window.since, window.seq)
+        space.number = max(space.number, window.number)
+        if is_gap and room.members:
+            self._gaps += 1
+            for member in [member for some in room.members.values() for member in some]:
+                member.kick("gap")
+        for heard in window.events:
+            if heard.number > missed_after:
+                self._hear(space, room, heard)
+            else:
+                space.keep(room.log, _message(heard), time.time())
+        room.log.seq = max(room.log.seq, window.seq)
+        for heard in early:
+            if heard.number == 0 or heard.number > max(window.number, room.log.last):
+                self._hear(space, room, heard)
+
+
+def _message(heard: Heard) -> Message:
+    place = None
+    if heard.number:
+        place = Place(heard.room, heard.epoch, heard.seq, f"{heard.epoch}.{heard.number}")
+    return Message(heard.namespace, heard.room, heard.payload, place, heard.number, heard.at)

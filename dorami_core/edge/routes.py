@@ -20,6 +20,7 @@ from dorami_core.edge.handshake import serve_engine_io
 from dorami_core.edge.http1 import BadRequest, Headers, HttpConnection, Request, error_body
 from dorami_core.edge.origins import cors_headers, is_allowed_origin, preflight
 from dorami_core.edge.placement import ENGINE_IO, HLS_FILE, LIVE_FLV, hand_over
+from dorami_core.edge.plain_transport import serve_plain
 from dorami_core.edge.services import EdgeServices
 
 log = structlog.get_logger()
@@ -98,6 +99,8 @@ async def _answer(
             return await serve_engine_io(exchange)
         if request.method not in _METHODS:
             raise DoramiError("METHOD_NOT_ALLOWED")
+        if request.path == "/ws":
+            return serve_plain(exchange)
         if request.path == "/healthz":
             return Answer(200, [_JSON, ("Cache-Control", "no-store")], b'{"status":"ok"}')
         if request.path == "/metrics" and is_loopback(request.peer) and not has_forwarded(request.headers):

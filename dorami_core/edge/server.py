@@ -17,10 +17,12 @@ from dorami_core.base.peers import Proxies
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.handover import Handover
+from dorami_core.edge.outbox import OutboxLimits
 from dorami_core.edge.placement import Place
+from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.routes import serve_connection
-from dorami_core.edge.services import Authenticator, EdgeServices, VideoOut
+from dorami_core.edge.services import Admission, Authenticator, EdgeServices, OpenDoor, VideoOut
 from dorami_core.edge.sessions import SessionTable
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.edge.wheel import TimerWheel
@@ -50,6 +52,8 @@ async def serve_edge(
     video: VideoOut,
     catalogue: ErrorCatalogue,
     trusted_proxies: Sequence[str] = (),
+    admission: Admission | None = None,
+    recovery: Recovery | None = None,
     clock: Clock | None = None,
     counters: EdgeCounters | None = None,
     flv_queue_max_bytes: int = 8_000_000,
@@ -66,6 +70,7 @@ async def serve_edge(
     a second, and everything ends.
     """
     counters = counters or EdgeCounters()
+    recovery = recovery or Recovery()
     proxies = Proxies(trusted_proxies)
     sessions = SessionTable(process=place.handover.name if place is not None else "")
     with nullcontext() if port is None else listen(host, port, shared=shares_port) as listener:
@@ -73,6 +78,7 @@ async def serve_edge(
             stop = trio.Event()
             workers, worker_scope = await outer.start(_run_workers, stop)
             rooms.bind(workers)
+            wheel = TimerWheel(_tick_s(settings))
             services = EdgeServices(
                 settings=settings,
                 hosts=frozenset(name.lower() for name in hosts),
@@ -80,13 +86,16 @@ async def serve_edge(
                 proxies=proxies,
                 web_port=web_port,
                 authenticator=authenticator,
+                admission=admission or OpenDoor(),
+                recovery=recovery,
                 sockets=sockets,
                 rooms=rooms,
                 video=video,
                 catalogue=catalogue,
                 clock=clock or SystemClock(),
                 counters=counters,
-                wheel=TimerWheel(_tick_s(settings)),
+                limits=OutboxLimits(settings.queue_max_bytes, settings.stall_s, wheel.enter),
+                wheel=wheel,
                 sessions=sessions,
                 workers=workers,
                 flv_queue_max_bytes=flv_queue_max_bytes,
@@ -100,6 +109,7 @@ async def serve_edge(
                         connections.start_soon(_take, place.handover, connections, services)
                     if listener is not None:
                         connections.start_soon(_accept, listener, connections, services)
+                    connections.start_soon(recovery.run)
                     task_status.started(listener.getsockname()[1] if listener is not None else 0)
             finally:
                 services.sessions.end_all("going_down")
@@ -120,7 +130,7 @@ async def _run_workers(
 
 def _tick_s(settings: EdgeSettings) -> float:
     """A twentieth of the shortest time, between 10 ms and half a second."""
-    shortest = min(settings.ping_interval_s, settings.ping_timeout_s, settings.connect_timeout_s)
+    shortest = min(settings.ping_interval_s, settings.ping_timeout_s, settings.connect_timeout_s, settings.stall_s)
     return min(max(shortest / 20, 0.01), 0.5)
 
 

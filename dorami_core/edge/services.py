@@ -15,7 +15,9 @@ from dorami_core.base.peers import Proxies
 from dorami_core.base.principal import Principal
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.outbox import OutboxLimits
 from dorami_core.edge.placement import Place
+from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.sessions import SessionTable
 from dorami_core.edge.sockets import SocketRegistry
@@ -28,6 +30,19 @@ class Authenticator(Protocol):
         """Who this is; where a guest was made, also the signed token to come back with. A token that is wrong raises
         DoramiError UNAUTHORIZED; a guest token that is wrong counts as none."""
         ...
+
+
+class Admission(Protocol):
+    async def admit(self, principal: Principal) -> None:
+        """Raises FORBIDDEN for who may not connect at all (a ban); asked at every CONNECT of a signed-in user."""
+        ...
+
+
+class OpenDoor:
+    """The admission of a shop that bans nobody."""
+
+    async def admit(self, principal: Principal) -> None:
+        return
 
 
 class VideoOut(Protocol):
@@ -53,12 +68,15 @@ class EdgeServices:
     """Whose X-Forwarded-For counts."""
     web_port: Callable[[], int]
     authenticator: Authenticator
+    admission: Admission
     sockets: SocketRegistry
     rooms: RoomIndex
+    recovery: Recovery
     video: VideoOut
     catalogue: ErrorCatalogue
     clock: Clock
     counters: EdgeCounters
+    limits: OutboxLimits
     wheel: TimerWheel
     sessions: SessionTable
     workers: trio.Nursery

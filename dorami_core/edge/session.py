@@ -4,121 +4,65 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import attrs
+import structlog
 import trio
 
-from dorami_core.base.errors import DoramiError, Lang
+from dorami_core.base.errors import DoramiError
 from dorami_core.base.principal import Principal
-from dorami_core.edge import engineio
+from dorami_core.edge import engineio, websocket
 from dorami_core.edge.client_socket import ClientSocket
 from dorami_core.edge.msgpack_packets import MsgpackDecoder
-from dorami_core.edge.outbox import Outbox
+from dorami_core.edge.peer import Ended, Handshake, Peer, text_or_none
 from dorami_core.edge.polling import Polling
+from dorami_core.edge.recovery import Remembered
 from dorami_core.edge.services import EdgeServices
 from dorami_core.edge.socketio import Decoder, Packet, PacketError, PacketType
-from dorami_core.edge.wire import SOCKET_IO_MSGPACK, SOCKET_IO_TEXT, Chunk, WireFormat, text_frame
+from dorami_core.edge.wire import SOCKET_IO_MSGPACK, SOCKET_IO_TEXT, Chunk, text_frame
 
+log = structlog.get_logger()
+CONNECT_HANDLERS_S = 10.0
 _PING_FRAME = Chunk(text_frame(engineio.PING))
+_KICKED = 1008
 
 
-@attrs.frozen
-class Handshake:
-    """What the request said about its client."""
+class Session(Peer):
+    """A transport calls `begin`, then `receive` for each message, and `end`. On long polling `polling` is the
+    transport's state, on a WebSocket it is None."""
 
-    address: str
-    lang: Lang
-    access_token: str | None
-    guest_token: str | None
-
-
-class Ended(Exception):
-    """The session is over; `code` is sent as the WebSocket's close code unless None."""
-
-    def __init__(self, reason: str, code: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.code = code
-
-
-class Session:
-    """Reads messages one after another; nobody writes but Outbox.
-
-    A transport calls `begin`, then `receive` for each message, and `end`. On long polling `polling` is the transport's
-    state, on a WebSocket it is None.
-    """
-
-    __slots__ = (
-        "_connect_by",
-        "_decoder",
-        "_guest",
-        "_handshake",
-        "_heartbeat",
-        "_left",
-        "_reason",
-        "_resumed",
-        "_sockets",
-        "outbox",
-        "polling",
-        "services",
-        "wire",
-    )
+    __slots__ = ("_connect_by", "_decoder", "_entry_scope", "_heartbeat", "_left", "has_begun", "polling")
 
     def __init__(self, sock: socket.socket | None, handshake: Handshake, services: EdgeServices) -> None:
+        super().__init__(sock, handshake, services, SOCKET_IO_TEXT)
         settings = services.settings
-        self.services = services
-        self.polling: Polling | None = None
-        self.wire: WireFormat = SOCKET_IO_TEXT
-        self.outbox = Outbox(sock, services.workers, settings.queue_max_bytes, services.counters, self._outbox_changed)
         now = trio.current_time()
-        self._handshake = handshake
+        self.has_begun = False
+        self.polling: Polling | None = None
         self._decoder: Decoder | MsgpackDecoder | None = None
         self._heartbeat = engineio.Heartbeat(now, settings.ping_interval_s, settings.ping_timeout_s)
         self._connect_by: float | None = now + settings.connect_timeout_s
-        self._sockets: dict[str, ClientSocket] = {}
         self._left: set[str] | None = None
-        self._guest: tuple[Principal, str | None] | None = None
-        self._reason: str | None = None
-        self._resumed: trio.Event | None = None
-
-    @property
-    def address(self) -> str:
-        return self._handshake.address
-
-    @property
-    def is_open(self) -> bool:
-        return self._reason is None and self.outbox.lost is None
+        self._entry_scope: trio.CancelScope | None = None
 
     @property
     def has_joined(self) -> bool:
         """Was let into a namespace, at any time."""
         return self._connect_by is None
 
-    def refusal(self, error: DoramiError) -> dict[str, Any]:
-        """The acknowledgement of a command that was refused, in the client's language."""
-        answer: dict[str, Any] = {
-            "ok": False,
-            "errorCode": error.code,
-            "message": self.services.catalogue.sentence(error.code, self._handshake.lang),
-        }
-        if error.retry_after_ms is not None:
-            answer["retryAfterMs"] = error.retry_after_ms
-        if error.details:
-            answer["details"] = error.details
-        return answer
-
     def resume(self) -> None:
-        """A full queue of events has room again, or the session is over."""
-        if self._resumed is not None:
-            self._resumed.set()
+        super().resume()
+        if self._entry_scope is not None and not self.is_open:
+            self._entry_scope.cancel()
 
     # what the transport does
 
     def begin(self, sid: str, upgrades: Sequence[str]) -> str:
         """The open packet; from now on times are watched and the session counts until `end`."""
         settings = self.services.settings
+        self.has_begun = True
         self.services.counters.open_sessions += 1
         self.services.wheel.enter(self, self._next_time(trio.current_time()))
         return engineio.open_packet(
@@ -149,8 +93,8 @@ class Session:
         counters = self.services.counters
         counters.disconnects[reason] += 1
         counters.open_sessions -= 1
-        for found in self._sockets.values():
-            found.disconnect()
+        for found in self.sockets.values():
+            found.disconnect(reason)
         if self.polling is not None:
             self.services.sessions.remove(self.polling.sid)
             self.polling.end(farewell)
@@ -163,6 +107,24 @@ class Session:
         self.services.sessions.move(self.polling.sid)
         self.polling = None
         self.outbox.attach(sock)
+
+    def pong(self) -> None:
+        """No news: Engine.IO has pings of its own."""
+        return
+
+    def kick(self, reason: str) -> None:
+        """Every namespace gets DISCONNECT, after which a client of Socket.IO does not come back by itself; not where it
+        shall (`gap`, `replaced`)."""
+        if self._reason is not None:
+            return
+        if reason not in ("gap", "replaced"):
+            for namespace in self.sockets:
+                self.outbox.send_one(Chunk(self.wire.packet(Packet(PacketType.DISCONNECT, namespace))))
+        if self.polling is None:
+            self.outbox.send_one(Chunk(websocket.encode_close(_KICKED, reason)))
+            self.outbox.finish()
+            self.services.workers.start_soon(self._cut_later)
+        self.end(reason)
 
     async def _message(self, data: str | bytes) -> None:
         if self._decoder is None:
@@ -180,58 +142,112 @@ class Session:
 
     async def _packet(self, packet: Packet) -> None:
         if packet.type is PacketType.CONNECT:
-            self._connect(packet)
+            await self._connect(packet)
             return
-        found = self._sockets.get(packet.namespace)
+        found = self.sockets.get(packet.namespace)
         if found is None:
             if self._left is None or packet.namespace not in self._left:
                 raise PacketError("not connected to this namespace")
         elif packet.type is PacketType.EVENT:
-            found.receive(packet)
-            while found.is_full and self.is_open:
-                await self._pause()
+            found.receive(packet.data[0], packet.data[1:], packet.id)
+            if found.is_full:
+                await self._pause(found)
+                self._heartbeat.put_off(trio.current_time())
         elif packet.type is PacketType.DISCONNECT:
-            del self._sockets[packet.namespace]
+            del self.sockets[packet.namespace]
             self._left = (self._left or set()) | {packet.namespace}
-            found.disconnect()
-        # an ACK answers nothing, since nothing is asked
+            found.disconnect("client_disconnect")
+        elif packet.type is PacketType.ACK:
+            found.answer(packet)
 
-    async def _pause(self) -> None:
-        self._resumed = trio.Event()
-        await self._resumed.wait()
-        self._resumed = None
-        self._heartbeat.put_off(trio.current_time())
-
-    def _connect(self, packet: Packet) -> None:
-        if packet.namespace in self._sockets:
+    async def _connect(self, packet: Packet) -> None:
+        if packet.namespace in self.sockets:
             raise PacketError("connected twice")
-        if not self.services.sockets.has_namespace(packet.namespace):
+        registry, auth = self.services.sockets, packet.data or {}
+        if not registry.has_namespace(packet.namespace):
             self._refuse(packet.namespace, {"message": "Invalid namespace"})
             return
-        try:
-            principal, guest_token = self._authenticate(packet.data or {})
-        except DoramiError as error:
-            sentence = self.services.catalogue.sentence(error.code, self._handshake.lang)
-            self._refuse(packet.namespace, {"message": sentence, "data": {"errorCode": error.code}})
+        has_own_auth = registry.has_own_auth(packet.namespace)
+        pid, offset = text_or_none(auth.get("pid")) or "", text_or_none(auth.get("offset")) or ""
+        found: ClientSocket | None = None
+        is_back = False
+        with self._entering():
+            state = await self.services.recovery.find(pid, packet.namespace) if pid and offset else None
+            try:
+                principal, guest_token = await self._authenticate(
+                    None if has_own_auth else auth, state.viewer if state is not None else None
+                )
+                found, is_back = await self._admit(packet.namespace, principal, state, pid, offset)
+                await self._ask_connect_handlers(found, auth)
+            except DoramiError as error:
+                self._turn_away(found, is_back)
+                self._refuse_by(error, packet.namespace)
+                return
+        if found is None or not self.is_open:
+            self._turn_away(found, is_back)
             return
-        sid = secrets.token_urlsafe(15)
-        reply = {"sid": sid}
-        if guest_token is not None:
-            reply["guestToken"] = guest_token
-        found = ClientSocket(self, sid, packet.namespace, principal, self.wire, self.outbox)
-        self._sockets[packet.namespace] = found
         self._connect_by = None
-        found.greet(reply)
+        self.sockets[packet.namespace] = found
+        reply = {} if guest_token is None or has_own_auth else {"guestToken": guest_token}
+        if state is not None and state.reason is not None:
+            reply["lastDisconnect"] = state.reason
+        if state is not None and is_back:
+            await found.come_back(state.rooms, offset, reply)
+        else:
+            await found.greet(reply)
 
-    def _authenticate(self, auth: dict[str, Any]) -> tuple[Principal, str | None]:
-        """All namespaces of one session that come as guests are one guest."""
-        token = _text(auth.get("token")) or self._handshake.access_token
-        if token is not None:
-            return self.services.authenticator.authenticate(token, None)
-        if self._guest is None:
-            guest_token = _text(auth.get("guestToken")) or self._handshake.guest_token
-            self._guest = self.services.authenticator.authenticate(None, guest_token)
-        return self._guest
+    def _turn_away(self, found: ClientSocket | None, is_back: bool) -> None:
+        if found is not None and is_back:
+            found.disconnect("refused")  # it was counted again
+        elif found is not None:
+            found.turn_away()
+
+    async def _admit(
+        self, namespace: str, principal: Principal, state: Remembered | None, pid: str, offset: str
+    ) -> tuple[ClientSocket, bool]:
+        """Who was here before and can be told what he missed is the same socket again; anybody else a new one."""
+        if state is not None and state.viewer == principal.viewer_id:
+            found = ClientSocket(self, namespace, principal, sid=state.sid, pid=pid)
+            if await found.may_come_back(state.rooms, offset):
+                return found, True
+        new_sid = secrets.token_urlsafe(15)
+        # where nobody lets clients in again there is nothing to come back with
+        new_pid = secrets.token_urlsafe(15) if self.services.sockets.return_handlers(namespace) else ""
+        return ClientSocket(self, namespace, principal, sid=new_sid, pid=new_pid), False
+
+    async def _ask_connect_handlers(self, found: ClientSocket, auth: dict[str, Any]) -> None:
+        """DoramiError where one refuses, or all together take too long."""
+        handlers = self.services.sockets.connect_handlers(found.namespace)
+        if not handlers:
+            return
+        found.wait_for_entry()
+        try:
+            with trio.move_on_after(CONNECT_HANDLERS_S) as scope:
+                for handler in handlers:
+                    await handler(found, auth)
+            if scope.cancelled_caught:
+                raise DoramiError("UNAVAILABLE")
+        except DoramiError:
+            raise
+        except Exception:
+            self.services.counters.failed_events += 1
+            log.exception("edge.connect_handler_failed", namespace=found.namespace)
+            raise DoramiError("INTERNAL_ERROR") from None
+
+    @contextmanager
+    def _entering(self) -> Iterator[None]:
+        """Nothing of the client is read meanwhile, so a missing pong says nothing; given up when the session ends."""
+        self._resumed = trio.Event()
+        try:
+            with trio.CancelScope() as self._entry_scope:
+                yield
+        finally:
+            self._resumed = self._entry_scope = None
+            self._heartbeat.put_off(trio.current_time())
+
+    def _refuse_by(self, error: DoramiError, namespace: str) -> None:
+        sentence = self.services.catalogue.sentence(error.code, self._handshake.lang)
+        self._refuse(namespace, {"message": sentence, "data": {"errorCode": error.code, **error.details}})
 
     def _refuse(self, namespace: str, reason: dict[str, Any]) -> None:
         packet = Packet(PacketType.CONNECT_ERROR, namespace, reason)
@@ -263,15 +279,10 @@ class Session:
     def _outbox_changed(self) -> None:
         if self.polling is not None:
             self.polling.wake()
-        if self.outbox.lost is not None:
-            self.resume()
-            if self.polling is not None:
-                # a WebSocket's own task does this; and rooms may be in the middle of a round just now
-                self.services.workers.start_soon(self._end_lost)
+        super()._outbox_changed()
+        if self.outbox.lost is not None and self.polling is not None:
+            # a WebSocket's own task does this; and rooms may be in the middle of a round just now
+            self.services.workers.start_soon(self._end_lost)
 
     async def _end_lost(self) -> None:
         self.end(self.outbox.lost or "error")
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

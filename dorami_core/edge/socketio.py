@@ -11,6 +11,8 @@ from typing import Any
 import attrs
 import msgspec
 
+from dorami_core.base.structure import PLAIN
+
 MAX_ATTACHMENTS = 10
 _MAX_ID_DIGITS = 15  # stays an exact integer in JavaScript
 MAX_ID = 10**_MAX_ID_DIGITS - 1
@@ -70,11 +72,21 @@ def encode(packet: Packet) -> tuple[bytes, list[bytes]]:
 
 def has_bytes(value: Any) -> bool:
     """Whether attachments are needed. Asked of every packet that leaves, and most are text and numbers throughout."""
+    if isinstance(value, PLAIN):
+        return False
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, (list, tuple)):
         return isinstance(value, (bytes, bytearray, memoryview))
     return any(has_bytes(item) for item in value if type(item) not in _PLAIN)
+
+
+def count_bytes(value: Any) -> int:
+    """How many attachments are needed."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return 1
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return sum(count_bytes(item) for item in items if type(item) not in _PLAIN)
 
 
 def _take_bytes(value: Any, attachments: list[bytes]) -> Any:

@@ -10,7 +10,7 @@ import trio
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.edge.http1 import Headers, encode_head
-from dorami_core.edge.outbox import Outbox
+from dorami_core.edge.outbox import Outbox, OutboxLimits
 from dorami_core.edge.services import EdgeServices, VideoOut
 from dorami_core.edge.wire import Chunk
 
@@ -32,7 +32,9 @@ class FlvSink:
         self._head = head
         self._head_only = head_only
         self._closed = trio.Event()
-        self._outbox = Outbox(sock, services.workers, services.flv_queue_max_bytes, services.counters, self._closed.set)
+        self._outbox = Outbox(
+            sock, services.workers, OutboxLimits(services.flv_queue_max_bytes), services.counters, self._closed.set
+        )
 
     @property
     def queued_bytes(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import hashlib
 from enum import IntEnum
 
@@ -12,6 +13,7 @@ import attrs
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _CONTROL_MAX = 125
 _NO_STATUS = 1005
+_STRICT_UTF8 = codecs.getincrementaldecoder("utf-8")
 _CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
 
 
@@ -112,10 +114,23 @@ def apply_mask(data: bytes, mask: bytes) -> bytes:
 class FrameParser:
     """Bytes of a client in, events out. `max_bytes` bounds one message, however it is cut into frames.
 
-    `next_event` raises WebSocketError once; after that, and after a Close, everything is ignored.
+    What a message cannot be any more fails at once (8.1, and as strictly as can be): text that is no UTF-8 whatever
+    follows is refused at its first such byte, in the middle of a frame too. `next_event` raises WebSocketError once;
+    after that, and after a Close, everything is ignored.
     """
 
-    __slots__ = ("_buffer", "_done", "_max", "_message", "_message_opcode", "_need")
+    __slots__ = (
+        "_buffer",
+        "_check",
+        "_done",
+        "_final",
+        "_left",
+        "_mask",
+        "_max",
+        "_message",
+        "_message_opcode",
+        "_need",
+    )
 
     def __init__(self, max_bytes: int) -> None:
         self._buffer = bytearray()
@@ -123,6 +138,11 @@ class FrameParser:
         self._max = max_bytes
         self._message: bytearray | None = None
         self._message_opcode = 0
+        self._check: codecs.IncrementalDecoder | None = None
+        self._left = 0
+        """Of the data frame that has begun, this much is to come, masked with `_mask`; `_final`: the message's last."""
+        self._mask = b""
+        self._final = False
         self._done = False
 
     def feed(self, data: bytes) -> None:
@@ -133,7 +153,7 @@ class FrameParser:
         """The next whole event, or None until more is fed."""
         try:
             while not self._done and len(self._buffer) >= self._need:
-                event = self._next_frame()
+                event = self._go_on() if self._left else self._next_frame()
                 if event is not None:
                     return event
         except WebSocketError:
@@ -144,62 +164,82 @@ class FrameParser:
     def _finish(self) -> None:
         self._done = True
         self._buffer = bytearray()
-        self._message = None
+        self._message = self._check = None
 
     def _next_frame(self) -> Event | None:
-        """Takes one frame, or sets `_need` to the size that is worth another look."""
+        """Takes one frame, or begins it, or sets `_need` to the size that is worth another look."""
         buffer = self._buffer
         first, second = buffer[0], buffer[1]
-        opcode = first & 0x0F
+        opcode, final = first & 0x0F, bool(first & 0x80)
         if first & 0x70:
             raise WebSocketError(1002, "reserved bits")
         if opcode not in _KNOWN:
             raise WebSocketError(1002, "unknown opcode")
         if not second & 0x80:
             raise WebSocketError(1002, "frame is not masked")
-        size, start = second & 0x7F, 2
-        if opcode >= 8 and (size > _CONTROL_MAX or not first & 0x80):
+        size, start = second & 0x7F, 6
+        if opcode >= 8 and (size > _CONTROL_MAX or not final):
             raise WebSocketError(1002, "control frame too long or fragmented")
         if size > _CONTROL_MAX:
-            start, least = (4, 126) if size == 126 else (10, 65536)
-            if len(buffer) < start:
-                self._need = start
+            start, least = (8, 126) if size == 126 else (14, 65536)
+            if len(buffer) < start - 4:
+                self._need = start - 4
                 return None
-            size = int.from_bytes(buffer[2:start], "big")
+            size = int.from_bytes(buffer[2 : start - 4], "big")
             if size < least or size >> 63:
                 raise WebSocketError(1002, "length is not minimal")
         if opcode < 8:
             self._check_data_frame(opcode, size)
-        end = start + 4 + size
-        if len(buffer) < end:
-            self._need = end
+        end = start + size
+        if len(buffer) < end and (opcode >= 8 or len(buffer) < start):
+            self._need = end if opcode >= 8 else start
             return None
-        payload = bytes(buffer[start + 4 : end])
-        mask = bytes(buffer[start : start + 4])
+        payload = bytes(buffer[start:end])
+        mask = bytes(buffer[start - 4 : start])
         del buffer[:end]
         self._need = 2
-        if size:
+        whole = len(payload) == size
+        if payload:
             payload = apply_mask(payload, mask)
-        return self._control(opcode, payload) if opcode >= 8 else self._data(opcode, bool(first & 0x80), payload)
+        if opcode >= 8:
+            return self._control(opcode, payload)
+        if final and opcode and whole:
+            return Text(_utf8(payload)) if opcode == Opcode.TEXT else Binary(payload)
+        if opcode:
+            self._message, self._message_opcode = bytearray(), opcode
+            self._check = _STRICT_UTF8() if opcode == Opcode.TEXT else None
+        self._final = final
+        return self._take(payload, mask, size)
+
+    def _go_on(self) -> Event | None:
+        """More of the payload that has begun."""
+        payload = apply_mask(bytes(self._buffer[: self._left]), self._mask)
+        del self._buffer[: len(payload)]
+        return self._take(payload, self._mask, self._left)
+
+    def _take(self, payload: bytes, mask: bytes, expected: int) -> Event | None:
+        """Adds what has come of `expected` bytes to the message."""
+        assert self._message is not None
+        self._message += payload
+        self._left = expected - len(payload)
+        is_last = self._final and not self._left
+        if self._check is not None:
+            _check_utf8(self._check, payload, is_last)
+        if self._left:
+            turn = len(payload) % 4
+            self._mask, self._need = mask[turn:] + mask[:turn], 1
+            return None
+        self._need = 2
+        if not is_last:
+            return None
+        data, self._message, self._check = bytes(self._message), None, None
+        return Text(_utf8(data)) if self._message_opcode == Opcode.TEXT else Binary(data)
 
     def _check_data_frame(self, opcode: int, size: int) -> None:
         if (opcode == Opcode.CONTINUATION) != (self._message is not None):
             raise WebSocketError(1002, "fragments out of order")
         if size + len(self._message or b"") > self._max:
             raise WebSocketError(1009, "message too large")
-
-    def _data(self, opcode: int, final: bool, payload: bytes) -> Event | None:
-        if opcode:
-            if not final:
-                self._message, self._message_opcode = bytearray(payload), opcode
-                return None
-        else:
-            assert self._message is not None
-            self._message += payload
-            if not final:
-                return None
-            payload, opcode, self._message = bytes(self._message), self._message_opcode, None
-        return Text(_utf8(payload)) if opcode == Opcode.TEXT else Binary(payload)
 
     def _control(self, opcode: int, payload: bytes) -> Event:
         if opcode == Opcode.PING:
@@ -215,6 +255,16 @@ class FrameParser:
         reason = _utf8(payload[2:])
         self._finish()
         return Close(code, reason)
+
+
+def _check_utf8(decoder: codecs.IncrementalDecoder, data: bytes, is_last: bool) -> None:
+    try:
+        decoder.decode(data, is_last)
+    except UnicodeDecodeError:
+        raise WebSocketError(1007, "not UTF-8") from None
+    begun = decoder.getstate()[0]
+    if begun[:1] == b"\xed" and begun[1:2] >= b"\xa0":  # half a surrogate, of which CPython wants to see the end
+        raise WebSocketError(1007, "not UTF-8")
 
 
 def _utf8(payload: bytes) -> str:

@@ -24,22 +24,43 @@ class Chunk:
     """For LATEST: what a newer one replaces."""
 
 
+@attrs.frozen
+class Place:
+    """Where an event stands: `seq` within the room, `offset` within the namespace (opaque to clients)."""
+
+    room: str
+    epoch: str
+    seq: int
+    offset: str
+
+
 class WireFormat(Protocol):
     """Makes whole frames, ready for `send`. One object per format; it is the key under which rooms sort members.
 
     `data` is JSON-able, but for bytes anywhere in it, at most 10; TypeError or ValueError where it is not.
     """
 
-    def event(self, namespace: str, event: str, data: Any) -> bytes: ...
+    has_packets: bool
+    """Whether it is Socket.IO, whose packets also carry questions to clients."""
+
+    def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
+        """With a place: an event of a room, which a client that comes back can be told again."""
+        ...
+
     def ack(self, namespace: str, ack_id: int, data: Any) -> bytes: ...
     def packet(self, packet: Packet) -> bytes: ...
 
 
 class SocketIoText:
-    """The default parser of Socket.IO v5: a packet is one text message, and a binary one for each attachment."""
+    """The default parser of Socket.IO v5: a packet is one text message, and a binary one for each attachment.
 
-    def event(self, namespace: str, event: str, data: Any) -> bytes:
-        payload = [event, to_json(data)]
+    The offset of connection state recovery is the last argument of an event (socket.io-protocol, "Connection state
+    recovery")."""
+
+    has_packets = True
+
+    def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
+        payload = [event, to_json(data)] if place is None else [event, to_json(data), place.offset]
         if has_bytes(payload):
             return self.packet(Packet(PacketType.EVENT, namespace, payload))
         return self._frame(f"2{_prefix(namespace)}", payload)
@@ -66,14 +87,43 @@ class SocketIoText:
 class SocketIoMsgpack:
     """socket.io-msgpack-parser: each packet is one binary message."""
 
-    def event(self, namespace: str, event: str, data: Any) -> bytes:
-        return self.packet(Packet(PacketType.EVENT, namespace, [event, to_json(data)]))
+    has_packets = True
+
+    def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
+        payload = [event, to_json(data)] if place is None else [event, to_json(data), place.offset]
+        return self.packet(Packet(PacketType.EVENT, namespace, payload))
 
     def ack(self, namespace: str, ack_id: int, data: Any) -> bytes:
         return self.packet(Packet(PacketType.ACK, namespace, [to_json(data)], ack_id))
 
     def packet(self, packet: Packet) -> bytes:
         return websocket.encode_frame(websocket.Opcode.BINARY, msgpack_packets.encode(packet))
+
+
+class PlainFormat:
+    """`/ws`: an object a message, JSON as text or msgpack as binary."""
+
+    has_packets = False
+
+    def __init__(self, opcode: websocket.Opcode, encoder: msgspec.json.Encoder | msgspec.msgpack.Encoder) -> None:
+        self._opcode = opcode
+        self._encoder = encoder
+
+    def encode(self, fields: dict[str, Any]) -> bytes:
+        return websocket.encode_frame(self._opcode, self._encoder.encode(fields))
+
+    def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
+        fields = {"ns": namespace, "event": event, "data": to_json(data)}
+        if place is not None:
+            fields |= {"room": f"{namespace}:{place.room}", "epoch": place.epoch, "seq": place.seq}
+        return self.encode(fields)
+
+    def ack(self, namespace: str, ack_id: int, data: Any) -> bytes:
+        return self.encode({"ack": ack_id, "data": to_json(data)})
+
+    def packet(self, packet: Packet) -> bytes:
+        """This protocol has no packets of its own."""
+        raise TypeError(f"{packet.type.name} is Socket.IO's")
 
 
 def _prefix(namespace: str) -> str:
@@ -84,5 +134,7 @@ def text_frame(text: str) -> bytes:
     return websocket.encode_frame(websocket.Opcode.TEXT, text.encode())
 
 
+PLAIN_JSON = PlainFormat(websocket.Opcode.TEXT, msgspec.json.Encoder())
+PLAIN_MSGPACK = PlainFormat(websocket.Opcode.BINARY, msgspec.msgpack.Encoder())
 SOCKET_IO_TEXT = SocketIoText()
 SOCKET_IO_MSGPACK = SocketIoMsgpack()

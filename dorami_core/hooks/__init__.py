@@ -25,6 +25,7 @@ from dorami_core.hooks.host import (
     StreamView,
     UserDirectory,
     UserView,
+    ViewerMinute,
 )
 from dorami_core.hooks.http import Page, Paged, Redirect, Request, Router, Templates
 from dorami_core.hooks.markers import hookimpl, hookspec
@@ -79,6 +80,7 @@ __all__ = [
     "UserIdentity",
     "UserView",
     "ViewerId",
+    "ViewerMinute",
     "from_json",
     "hookimpl",
     "hookspec",

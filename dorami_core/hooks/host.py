@@ -34,6 +34,15 @@ class StreamView:
 
 
 @attrs.frozen
+class ViewerMinute:
+    """How many watched within one minute of a broadcast; `minute` is its beginning."""
+
+    minute: datetime
+    highest: int
+    average: float
+
+
+@attrs.frozen
 class UserView:
     """A user's row, decrypted; `shipping_address` is what `PUT /api/users/me/shipping-address` took."""
 
@@ -59,7 +68,14 @@ class StreamDirectory(Protocol):
         """Newest first, whatever the status."""
         ...
 
-    def viewer_count(self, stream_key: str) -> int: ...
+    def viewer_count(self, stream_key: str) -> int:
+        """Who watches now, in all processes; not older than about a second."""
+        ...
+
+    async def viewer_minutes(self, stream_key: str) -> Sequence[ViewerMinute]:
+        """The curve of the session that runs or ran last, oldest first; empty for an unknown stream. A minute without
+        a row is one in which nobody counted."""
+        ...
 
 
 class UserDirectory(Protocol):

@@ -1,1 +1,1 @@
-"""Who is watching: people, not sockets."""
+"""Who is watching: people, not sockets, over all processes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import attrs
@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from dorami_core.runtime import to_asyncio
+from dorami_core.store.subscriber import Subscriber, open_subscriber
 from dorami_core.store.unreachable import redis_unreachable
 
 CONNECT_S = 2.0
@@ -58,6 +59,10 @@ class RedisStore:
                 return await to_asyncio(_evaluated, self._client, lua, digest, keys, args)
 
         return script
+
+    def subscriber(self) -> AbstractAsyncContextManager[Subscriber]:
+        """A connection for subscriptions; entering it raises UNAVAILABLE where Redis cannot be reached."""
+        return open_subscriber(self._pool)
 
     async def ping(self) -> None:
         """Returns where Redis answers; raises UNAVAILABLE elsewhere."""

@@ -20,6 +20,7 @@ from dorami_core.base.supervision import Backoff
 from dorami_core.ingest.gate import RefusalCode
 from dorami_core.media.packets import MediaPacket
 from dorami_core.streams import store
+from dorami_core.streams.commands import Admit, Close, Command, Wake
 from dorami_core.streams.model import ON_AIR, StreamRow
 from dorami_core.streams.session import Session
 from dorami_core.streams.source import Source
@@ -40,7 +41,7 @@ LONGEST_RETRY_S = 10.0
 @attrs.frozen
 class BroadcastStatistics:
     """`on_air`: "publisher", "fallback" or None; `failures`: steps that failed one after another; `at_rest`: nothing
-    is being done, facts and row agree or wait for a time."""
+    is being done, facts and row agree or wait for a time, no companion of a session that is over still runs."""
 
     stream_key: StreamKey
     status: str | None
@@ -48,31 +49,6 @@ class BroadcastStatistics:
     inbox: int
     failures: int
     at_rest: bool
-
-
-@attrs.define(eq=False)
-class _Admit:
-    """A source that wants in; `refusal` is the answer, None when admitted."""
-
-    source: Source
-    refusal: RefusalCode | None = None
-    answered: trio.Event = attrs.field(factory=trio.Event)
-
-
-@attrs.define(eq=False)
-class _Close:
-    """The seller's end; `row` or `error` is the answer."""
-
-    row: StreamRow | None = None
-    error: Exception | None = None
-    answered: trio.Event = attrs.field(factory=trio.Event)
-
-
-class _Wake:
-    """A fact has changed."""
-
-
-_Command = _Admit | _Close | _Wake
 
 
 class Broadcast:
@@ -92,8 +68,8 @@ class Broadcast:
         self._session = session
         self._clock = clock
         self._viewer_count = viewer_count
-        self._send, self._receive = trio.open_memory_channel[_Command](INBOX_BOUND)
-        self._waiting: set[_Admit | _Close] = set()
+        self._send, self._receive = trio.open_memory_channel[Command](INBOX_BOUND)
+        self._waiting: set[Admit | Close] = set()
         self._row: StreamRow | None = None
         self._publisher: Source | None = None
         self._fallback: Source | None = None
@@ -118,7 +94,9 @@ class Broadcast:
             on_air,
             self._receive.statistics().current_buffer_used,
             self._failures,
-            self._at_rest and not self._receive.statistics().current_buffer_used,
+            self._at_rest
+            and not self._receive.statistics().current_buffer_used
+            and (self._session.is_running or self._session.is_over),
         )
 
     # What others call
@@ -142,25 +120,25 @@ class Broadcast:
     def wake(self) -> None:
         """Has the task look at the facts; with a full inbox it is about to anyway."""
         try:
-            self._send.send_nowait(_Wake())
+            self._send.send_nowait(Wake())
         except (trio.WouldBlock, trio.BrokenResourceError):
             return
 
     async def admit(self, source: Source) -> RefusalCode | None:
         """None: the source is in. A cancelled caller must `leave` the source."""
-        ask = _Admit(source)
+        ask = Admit(source)
         await self._ask(ask)
         return ask.refusal
 
     async def close(self) -> StreamRow | None:
         """Ends the broadcast for good. Raises what the transaction raised; then nothing has changed."""
-        ask = _Close()
+        ask = Close()
         await self._ask(ask)
         if ask.error is not None:
             raise ask.error
         return ask.row
 
-    async def _ask(self, ask: _Admit | _Close) -> None:
+    async def _ask(self, ask: Admit | Close) -> None:
         self._waiting.add(ask)
         try:
             await self._send.send(ask)
@@ -200,8 +178,8 @@ class Broadcast:
         for ask in self._waiting:
             self._refuse(ask)
 
-    def _refuse(self, ask: _Admit | _Close) -> None:
-        if isinstance(ask, _Admit):
+    def _refuse(self, ask: Admit | Close) -> None:
+        if isinstance(ask, Admit):
             ask.refusal = "refused"
         else:
             ask.error = DoramiError("UNAVAILABLE")
@@ -220,11 +198,11 @@ class Broadcast:
             and not self._waiting
         )
 
-    async def _next_command(self) -> _Command:
+    async def _next_command(self) -> Command:
         delay_s = self._delay_s()
         if delay_s is None:
             return await self._receive.receive()
-        command: _Command = _Wake()
+        command: Command = Wake()
 
         async def ring() -> None:
             await self._clock.sleep(delay_s)
@@ -246,10 +224,10 @@ class Broadcast:
             due.append(self._fallback.last_data_s + FALLBACK_GAP_S)
         return max(0.0, min(due) - self._clock.monotonic()) if due else None
 
-    async def _obey(self, command: _Command) -> None:
-        if isinstance(command, _Wake):
+    async def _obey(self, command: Command) -> None:
+        if isinstance(command, Wake):
             return
-        if isinstance(command, _Admit):
+        if isinstance(command, Admit):
             command.refusal = await self._admit(command.source)
         else:
             try:

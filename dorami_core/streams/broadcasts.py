@@ -18,6 +18,7 @@ from dorami_core.hooks.transactions import Database
 from dorami_core.ingest.gate import Publication, PublishRefused, PublishRequest
 from dorami_core.streams import store
 from dorami_core.streams.broadcast import Broadcast, BroadcastStatistics
+from dorami_core.streams.curve import ViewerCurve
 from dorami_core.streams.model import StreamRow
 from dorami_core.streams.session import Companion, Relays, Session
 from dorami_core.streams.source import Source
@@ -55,7 +56,8 @@ class Broadcasts:
         self._hooks = hooks
         self._relays = relays
         self._clock = clock
-        self._companions = tuple(companions)
+        curve = ViewerCurve(db, clock, viewer_count, self.report_viewers)
+        self._companions = (*companions, curve.run)
         self._viewer_count = viewer_count
         self._transitions = Transitions(db, hooks, clock, grace_s=grace_s)
         self._running: dict[StreamKey, Broadcast] = {}

@@ -11,7 +11,7 @@ import attrs
 from dorami_core.base.errors import invalid
 from dorami_core.base.ids import StreamKey
 from dorami_core.base.principal import Access
-from dorami_core.hooks.host import StreamStatus, StreamView
+from dorami_core.hooks.host import StreamStatus, StreamView, ViewerMinute
 from dorami_core.hooks.http import Paged, Request, Router
 from dorami_core.streams.model import PublishAddress, StreamRow, clean_title
 from dorami_core.streams.service import StreamPatch, StreamService
@@ -66,6 +66,19 @@ class PublishableStream(StreamResponse):
     publish: PublishAddress
 
 
+@attrs.frozen
+class ViewerCurveResponse:
+    """Of the session that runs or ran last: its peak, who watches now, and each minute in which was counted."""
+
+    stream_key: StreamKey
+    session_no: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    peak_viewers: int
+    viewer_count: int
+    minutes: list[ViewerMinute]
+
+
 def describe(stream: StreamView, viewer_count: int) -> StreamResponse:
     return StreamResponse(**attrs.asdict(stream, recurse=False), viewer_count=viewer_count)
 
@@ -105,6 +118,18 @@ class StreamRoutes:
 
     async def rotate_secret(self, request: Request) -> PublishableStream:
         return self._for_staff(await self._service.rotate_secret(request.path_params["streamKey"]), request)
+
+    async def viewers(self, request: Request) -> ViewerCurveResponse:
+        row = await self._service.get(request.path_params["streamKey"])
+        return ViewerCurveResponse(
+            stream_key=row.stream_key,
+            session_no=row.session_no,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            peak_viewers=row.peak_viewers,
+            viewer_count=self._service.viewer_count(row.stream_key),
+            minutes=list(await self._service.viewer_minutes(row.stream_key)),
+        )
 
     async def _page(self, which: str, request: Request) -> Paged:
         limit = _number(request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
@@ -172,4 +197,12 @@ def register(router: Router, service: StreamService) -> None:
         access=admin,
         response=PublishableStream,
         summary="A new secret for the next publisher",
+    )
+    router.api(
+        "GET",
+        one + "/viewers",
+        routes.viewers,
+        access=admin,
+        response=ViewerCurveResponse,
+        summary="How many watched, minute by minute",
     )

@@ -12,9 +12,9 @@ from dorami_core.base.clock import Clock
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import StreamKey, is_stream_key, new_publish_secret, new_stream_key
 from dorami_core.events.streams import StreamChanged, StreamCreated
-from dorami_core.hooks.host import StreamStatus, StreamView
+from dorami_core.hooks.host import StreamStatus, StreamView, ViewerMinute
 from dorami_core.hooks.transactions import Database
-from dorami_core.streams import store
+from dorami_core.streams import store, viewer_minutes
 from dorami_core.streams.broadcasts import Broadcasts
 from dorami_core.streams.model import PublishAddress, StreamRow
 
@@ -67,6 +67,10 @@ class StreamService:
 
     def viewer_count(self, stream_key: str) -> int:
         return self._viewer_count(stream_key)
+
+    async def viewer_minutes(self, stream_key: str) -> Sequence[ViewerMinute]:
+        row = await self.find_row(stream_key)
+        return [] if row is None else await viewer_minutes.list_session(self._db, row.stream_key, row.session_no)
 
     # The rest
 

@@ -6,18 +6,17 @@ from typing import Any
 
 import attrs
 
-from dorami_core.base.clock import Clock, iso
+from dorami_core.base.clock import Clock
+from dorami_core.base.coalescing import Coalesced
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.ids import is_stream_key
 from dorami_core.base.principal import Access
-from dorami_core.base.structure import to_json
 from dorami_core.hooks.host import HookCaller, StreamDirectory
-from dorami_core.hooks.sockets import Delivery, Rooms, SocketConnection, SocketEvents
+from dorami_core.hooks.sockets import SocketConnection, SocketEvents
 from dorami_core.presence.viewers import Viewers
-from dorami_core.streams.routes import describe
+from dorami_core.streams.snapshot import ChatHistory, Snapshots
 
 NAMESPACE = "/"
-NAMES_UP_TO = 200
-"""Above this many viewers nobody is named; only counts are sent."""
 
 
 @attrs.frozen
@@ -33,65 +32,63 @@ class LeaveStream:
 
 
 class StreamSockets:
-    def __init__(
-        self, streams: StreamDirectory, viewers: Viewers, rooms: Rooms, hooks: HookCaller, clock: Clock
-    ) -> None:
-        self._streams = streams
+    def __init__(self, streams: StreamDirectory, viewers: Viewers, snapshots: Coalesced[dict[str, Any] | None]) -> None:
+        self._streams = Coalesced(streams.find)
         self._viewers = viewers
-        self._rooms = rooms
-        self._hooks = hooks
-        self._clock = clock
+        self._snapshots = snapshots
 
     async def join(self, conn: SocketConnection, payload: JoinStream) -> dict[str, Any]:
-        """Joins the room; answers the snapshot: `stream`, `viewerCount`, `serverTime` and what plugins add."""
+        """Joins the room; answers the snapshot (`streams.snapshot`) with `room`, the place it is from. What is said
+        in the room from before the snapshot was read reaches the socket too, so the two meet without a gap."""
         key = payload.stream_key
-        # Counted before the first wait: a socket that goes away meanwhile is uncounted by its disconnect.
-        is_new_person = self._viewers.join(conn, key)
-        stream = await self._streams.find(key)
-        if stream is None:
-            self._viewers.leave(conn, key)
+        if not is_stream_key(key):
             raise DoramiError("STREAM_NOT_FOUND")
-        if self._viewers.has_joined(conn, key):
-            if is_new_person:
-                self._name(conn, key, "user:joined")
-            await conn.join(key)
-        snapshot = {
-            "stream": to_json(describe(stream, self._viewers.count(key))),
-            "viewerCount": self._viewers.count(key),
-            "serverTime": iso(self._clock.now()),
-        }
-        return await self._hooks.filter("filter_stream_snapshot", snapshot, stream=stream)
+        is_new = not self._viewers.has_joined(conn, key)
+        # Counted before the first wait: a socket that goes away meanwhile is uncounted by its disconnect.
+        self._viewers.join(conn, key)
+        try:
+            position = await conn.join(key)
+            snapshot = await self._snapshots.get(key)
+            if snapshot is None:
+                raise DoramiError("STREAM_NOT_FOUND")
+        except Exception:
+            if is_new:
+                self._leave(conn, key)
+            raise
+        return {**snapshot, "room": {"room": f"{NAMESPACE}:{key}", "epoch": position.epoch, "seq": position.seq}}
+
+    async def come_back(self, conn: SocketConnection, room: str) -> None:
+        """Counts a client that returns to a room without asking for a snapshot; STREAM_NOT_FOUND."""
+        if not is_stream_key(room) or await self._streams.get(room) is None:
+            raise DoramiError("STREAM_NOT_FOUND")
+        self._viewers.join(conn, room)
 
     async def leave(self, conn: SocketConnection, payload: LeaveStream) -> None:
-        keys = self._viewers.joined(conn) if payload.stream_key is None else {payload.stream_key}
-        for key in keys:
-            conn.leave(key)
+        for key in self._viewers.joined(conn) if payload.stream_key is None else (payload.stream_key,):
             self._leave(conn, key)
 
     async def disconnect(self, conn: SocketConnection) -> None:
         for key in self._viewers.joined(conn):
-            self._leave(conn, key)
+            self._viewers.leave(conn, key)
 
     def _leave(self, conn: SocketConnection, stream_key: str) -> None:
-        if self._viewers.leave(conn, stream_key):
-            self._name(conn, stream_key, "user:left")
-
-    def _name(self, conn: SocketConnection, stream_key: str, event: str) -> None:
-        user = conn.principal.user
-        if user is not None and self._viewers.count(stream_key) <= NAMES_UP_TO:
-            data = {"userId": str(user.id), "displayName": user.display_name}
-            self._rooms.emit(NAMESPACE, stream_key, event, data, delivery=Delivery.DROPPABLE)
+        conn.leave(stream_key)
+        self._viewers.leave(conn, stream_key)
 
 
 def register(
     sockets: SocketEvents,
     streams: StreamDirectory,
     viewers: Viewers,
-    rooms: Rooms,
     hooks: HookCaller,
     clock: Clock,
-) -> None:
-    handlers = StreamSockets(streams, viewers, rooms, hooks, clock)
+    history: ChatHistory,
+) -> Coalesced[dict[str, Any] | None]:
+    """Answers the snapshots, whose statistics are worth a look."""
+    snapshots = Coalesced(Snapshots(streams, viewers, hooks, clock, history).build)
+    handlers = StreamSockets(streams, viewers, snapshots)
     sockets.on(NAMESPACE, "join:stream", handlers.join, payload=JoinStream, access=Access.PUBLIC)
     sockets.on(NAMESPACE, "leave:stream", handlers.leave, payload=LeaveStream, access=Access.PUBLIC)
+    sockets.on_return(NAMESPACE, handlers.come_back)
     sockets.on_disconnect(NAMESPACE, handlers.disconnect)
+    return snapshots

@@ -24,7 +24,7 @@ from dorami_core.events.codec import EventCodec
 from dorami_core.events.outbox import Outbox, OutboxWriter
 from dorami_core.events.streams import STREAM_EVENTS
 from dorami_core.hooks.dispatch import Dispatcher
-from dorami_core.hooks.host import StreamStatus, StreamView, UserView
+from dorami_core.hooks.host import StreamStatus, StreamView, UserView, ViewerMinute
 from dorami_core.hooks.hosting import PluginHost, Ports, Shared
 from dorami_core.hooks.loader import Loaded
 from dorami_core.hooks.plugin import Plugin
@@ -107,6 +107,9 @@ class BenchStreams:
 
     def viewer_count(self, stream_key: str) -> int:
         return 0
+
+    async def viewer_minutes(self, stream_key: str) -> Sequence[ViewerMinute]:
+        return []
 
 
 class BenchUsers:

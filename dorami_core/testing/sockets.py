@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
 import attrs
+import trio
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import GuestId, UserId, ViewerId, new_uuid
 from dorami_core.base.principal import Access, Principal, Role, UserIdentity
 from dorami_core.base.structure import from_json
-from dorami_core.hooks.sockets import Delivery, DisconnectHandler, EventHandler
+from dorami_core.hooks.sockets import (
+    ConnectHandler,
+    Delivery,
+    DisconnectHandler,
+    EventHandler,
+    ReturnHandler,
+    RoomPosition,
+)
 
 
 def user_principal(name: str = "익명", role: Role = "USER") -> Principal:
@@ -69,7 +78,10 @@ class RecordedRooms:
 
 
 class RecordedConnection:
-    """`hooks.SocketConnection`; `heard` is what its client got, in order."""
+    """`hooks.SocketConnection`; `heard` is what its client got, in order, `answers` what it will acknowledge to `ask`.
+
+    An event with several arguments is heard with the list of them.
+    """
 
     _numbers = count(1)
 
@@ -79,6 +91,7 @@ class RecordedConnection:
         self.principal = principal
         self.address = "127.0.0.1"
         self.heard: list[tuple[str, Any]] = []
+        self.answers: deque[Any] = deque()
         self._rooms = rooms
         self._joined: set[str] = set()
 
@@ -86,44 +99,76 @@ class RecordedConnection:
     def rooms(self) -> frozenset[str]:
         return frozenset(self._joined)
 
-    async def join(self, room: str) -> None:
+    async def join(self, room: str, *, after: RoomPosition | None = None) -> RoomPosition:
         if room not in self._joined:
             self._joined.add(room)
             self._rooms.enter(self, room)
+        return RoomPosition("recorded", len(self._rooms.said))
 
     def leave(self, room: str) -> None:
         if room in self._joined:
             self._joined.remove(room)
             self._rooms.exit(self, room)
 
-    def emit(self, event: str, data: Any) -> None:
-        self.heard.append((event, data))
+    def emit(self, event: str, *data: Any) -> None:
+        self.heard.append((event, data[0] if len(data) == 1 else list(data)))
+
+    async def ask(self, event: str, *data: Any, timeout_s: float = 10) -> Any:
+        """The next of `answers`; TimeoutError at once when there is none."""
+        self.emit(event, *data)
+        await trio.lowlevel.checkpoint()
+        if not self.answers:
+            raise TimeoutError(event)
+        return self.answers.popleft()
 
 
 class RecordedSockets:
-    """`hooks.SocketEvents`: `send` does what the edge does with an event, `disconnect` what it does at the end."""
+    """`hooks.SocketEvents`: `connect`, `send` and `disconnect` do what the edge does at the beginning, with an event,
+    and at the end."""
 
     def __init__(self) -> None:
-        self._handlers: dict[tuple[str, str], tuple[EventHandler, type, Access]] = {}
+        self._handlers: dict[tuple[str, str], tuple[EventHandler, type | None, Access]] = {}
+        self._connect: dict[str, list[ConnectHandler]] = defaultdict(list)
         self._disconnect: dict[str, list[DisconnectHandler]] = defaultdict(list)
+        self._return: dict[str, list[ReturnHandler]] = defaultdict(list)
 
     def on(
-        self, namespace: str, event: str, handler: EventHandler, *, payload: type, access: Access = Access.USER
+        self, namespace: str, event: str, handler: EventHandler, *, payload: type | None, access: Access = Access.USER
     ) -> None:
         if (namespace, event) in self._handlers:
             raise ValueError(f"{event} of {namespace} is registered twice")
         self._handlers[namespace, event] = (handler, payload, access)
 
+    def on_connect(self, namespace: str, handler: ConnectHandler, *, own_auth: bool = False) -> None:
+        self._connect[namespace].append(handler)
+
     def on_disconnect(self, namespace: str, handler: DisconnectHandler) -> None:
         self._disconnect[namespace].append(handler)
 
+    def on_return(self, namespace: str, handler: ReturnHandler) -> None:
+        self._return[namespace].append(handler)
+
+    async def come_back(self, connection: RecordedConnection, room: str) -> None:
+        """As the edge: who was away is about to be in the room again; raises the DoramiError of a refusal."""
+        for handler in self._return[connection.namespace]:
+            await handler(connection, room)
+        await connection.join(room)
+
+    async def connect(self, connection: RecordedConnection, auth: Mapping[str, Any] | None = None) -> None:
+        """Raises the DoramiError of a refusal."""
+        for handler in self._connect[connection.namespace]:
+            await handler(connection, auth or {})
+
     async def send(self, connection: RecordedConnection, event: str, data: Any = None) -> Any:
-        """The data of the acknowledgement; raises the DoramiError of a refusal."""
+        """The data of the acknowledgement; raises the DoramiError of a refusal. For a handler of plain arguments `data`
+        is the list of them."""
         found = self._handlers.get((connection.namespace, event))
         if found is None:
             raise DoramiError("VALIDATION_FAILED", event=event)
         handler, payload, access = found
         connection.principal.require(access)
+        if payload is None:
+            return await handler(connection, [] if data is None else data)
         return await handler(connection, from_json({} if data is None else data, payload))
 
     async def disconnect(self, connection: RecordedConnection) -> None:

@@ -58,6 +58,10 @@ class Display:
         """`20:41:07`."""
         return f"{self.local(moment):%H:%M:%S}"
 
+    def minute(self, moment: datetime) -> str:
+        """`20:41`."""
+        return f"{self.local(moment):%H:%M}"
+
     def gradient(self, identity: object) -> str:
         """A colour class for what has no picture: always the same one (`dom.ts` counts alike)."""
         return f"g{sum(map(ord, str(identity))) % _GRADIENTS}"

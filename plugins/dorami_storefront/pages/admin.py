@@ -9,6 +9,7 @@ import attrs
 from dorami_orders.api import OrderStatus
 
 from dorami_core.hooks import Access, DoramiError, Page, Redirect, Request, Router, to_json
+from dorami_storefront.curve import draw
 from dorami_storefront.site import Site
 
 STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
@@ -54,6 +55,7 @@ class AdminPages:
             "admin_stream.html",
             stream=stream,
             products=products,
+            curve=draw(await site.host.streams.viewer_minutes(key)),
             viewers=site.host.streams.viewer_count(key),
             admin_data={"streamKey": key, "status": stream.status, "products": to_json(products)},
         )

@@ -24,6 +24,7 @@ from dorami_core.hooks import (
     UserId,
     UserIdentity,
     UserView,
+    ViewerMinute,
 )
 
 NOW = datetime(2026, 11, 23, 11, 30, tzinfo=UTC)
@@ -190,6 +191,16 @@ class FakeStreams:
 
     def viewer_count(self, stream_key: str) -> int:
         return 1204 if stream_key == "demo" else 0
+
+    async def viewer_minutes(self, stream_key: str) -> Sequence[ViewerMinute]:
+        if stream_key not in ("demo", "past"):
+            return []
+        start = NOW - timedelta(minutes=20)
+        return [
+            ViewerMinute(start + timedelta(minutes=number), 60 * number + 64, 60.0 * number + 30.5)
+            for number in range(20)
+            if number not in (7, 8)
+        ]
 
 
 @attrs.define

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.placement import Place
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.server import serve_edge
-from dorami_core.edge.services import VideoOut
+from dorami_core.edge.services import Admission, VideoOut
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.edge.websocket import apply_mask
 from dorami_core.media.sinks import ByteSink
@@ -204,6 +205,13 @@ class RawClient:
         return json.loads(reply[len(head) - 1 :])[0]
 
 
+def without_offset(text: str) -> str:
+    """An event of a room without the offset that follows its arguments."""
+    found = re.sub(r',"[0-9a-f]{8}\.\d+"\]$', "]", text)
+    assert found != text, text
+    return found
+
+
 def client_frame(opcode: int, payload: bytes, *, final: bool = True) -> bytes:
     mask = os.urandom(4)
     head = bytes([(0x80 if final else 0) | opcode])
@@ -243,6 +251,7 @@ async def running_edge(
     flv_queue_max_bytes: int = 8_000_000,
     place: Place | None = None,
     video: VideoOut | None = None,
+    admission: Admission | None = None,
     **settings: Any,
 ) -> AsyncIterator[Edge]:
     section = EdgeSettings(**settings)
@@ -260,6 +269,7 @@ async def running_edge(
                 web_port=lambda: web_port,
                 trusted_proxies=trusted_proxies,
                 authenticator=TokenBook(),
+                admission=admission,
                 sockets=registry,
                 rooms=rooms,
                 video=video or own_video,

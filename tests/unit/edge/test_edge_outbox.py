@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 import trio
+import trio.testing
 
 from dorami_core.edge.counters import EdgeCounters
-from dorami_core.edge.outbox import Outbox
+from dorami_core.edge.outbox import Outbox, OutboxLimits
 from dorami_core.edge.wire import Chunk
 from dorami_core.hooks.sockets import Delivery
 
@@ -47,7 +48,7 @@ async def read_all(sock: socket.socket) -> bytes:
 
 async def test_what_the_kernel_takes_is_never_queued(pair: tuple[socket.socket, socket.socket]) -> None:
     async with trio.open_nursery() as nursery:
-        outbox = Outbox(pair[0], nursery, 100, EdgeCounters())
+        outbox = Outbox(pair[0], nursery, OutboxLimits(100), EdgeCounters())
         outbox.send_one(Chunk(b"hello"))
         assert outbox.queued_bytes == 0
         assert pair[1].recv(100) == b"hello"
@@ -58,7 +59,7 @@ async def test_all_arrives_in_order_and_then_the_end(pair: tuple[socket.socket, 
     outbox = None
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            outbox = Outbox(pair[0], nursery, 10_000_000, EdgeCounters())
+            outbox = Outbox(pair[0], nursery, OutboxLimits(10_000_000), EdgeCounters())
             expected = fill(outbox)
             for number in range(300):
                 chunks = [Chunk(b"%d:%d;" % (number, part) + b"." * 700) for part in range(3)]
@@ -77,7 +78,7 @@ async def test_latest_replaces_its_elder_and_takes_the_later_place(
     counters = EdgeCounters()
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            outbox = Outbox(pair[0], nursery, 10_000_000, counters)
+            outbox = Outbox(pair[0], nursery, OutboxLimits(10_000_000), counters)
             expected = fill(outbox)
             before = outbox.queued_bytes
             for number in range(1000):
@@ -95,7 +96,7 @@ async def test_the_oldest_droppable_go_first(pair: tuple[socket.socket, socket.s
     counters = EdgeCounters()
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            outbox = Outbox(pair[0], nursery, BLOCK + 1000, counters)
+            outbox = Outbox(pair[0], nursery, OutboxLimits(BLOCK + 1000), counters)
             expected = fill(outbox)
             outbox.send_one(Chunk(b"[required]"))
             for number in range(3000):
@@ -113,7 +114,7 @@ async def test_the_oldest_droppable_go_first(pair: tuple[socket.socket, socket.s
 async def test_dropping_goes_on_after_some_were_sent(pair: tuple[socket.socket, socket.socket]) -> None:
     counters = EdgeCounters()
     async with trio.open_nursery() as nursery:
-        outbox = Outbox(pair[0], nursery, BLOCK + 1000, counters)
+        outbox = Outbox(pair[0], nursery, OutboxLimits(BLOCK + 1000), counters)
         fill(outbox)
         for _ in range(20):
             for _ in range(300):
@@ -131,7 +132,7 @@ async def test_required_beyond_the_bound_cuts(pair: tuple[socket.socket, socket.
     told = trio.Event()
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            outbox = Outbox(pair[0], nursery, BLOCK + 1000, EdgeCounters(), told.set)
+            outbox = Outbox(pair[0], nursery, OutboxLimits(BLOCK + 1000), EdgeCounters(), told.set)
             fill(outbox)
             outbox.send_one(Chunk(b"d" * 500, Delivery.DROPPABLE))
             for _ in range(200):
@@ -148,7 +149,7 @@ async def test_required_beyond_the_bound_cuts(pair: tuple[socket.socket, socket.
 
 async def test_a_peer_that_is_gone_is_no_error(pair: tuple[socket.socket, socket.socket]) -> None:
     async with trio.open_nursery() as nursery:
-        outbox = Outbox(pair[0], nursery, 1000, EdgeCounters())
+        outbox = Outbox(pair[0], nursery, OutboxLimits(1000), EdgeCounters())
         pair[1].close()
         outbox.send_one(Chunk(b"hello"))
         assert outbox.lost == "peer_reset"
@@ -157,7 +158,7 @@ async def test_a_peer_that_is_gone_is_no_error(pair: tuple[socket.socket, socket
 async def test_a_peer_that_goes_while_we_wait_is_no_error(pair: tuple[socket.socket, socket.socket]) -> None:
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            outbox = Outbox(pair[0], nursery, 10_000_000, EdgeCounters())
+            outbox = Outbox(pair[0], nursery, OutboxLimits(10_000_000), EdgeCounters())
             fill(outbox)
             pair[1].close()
     assert outbox.lost == "peer_reset"
@@ -167,7 +168,7 @@ async def test_without_a_socket_everything_waits_to_be_taken() -> None:
     told: list[int] = []
     counters = EdgeCounters()
     async with trio.open_nursery() as nursery:
-        outbox = Outbox(None, nursery, 40, counters, lambda: told.append(1))
+        outbox = Outbox(None, nursery, OutboxLimits(40), counters, lambda: told.append(1))
         assert outbox.take(100, bytes) == []
         for text in (b"aaaa", b"bbbb", b"cccc"):
             outbox.send_one(Chunk(text))
@@ -187,7 +188,7 @@ async def test_without_a_socket_everything_waits_to_be_taken() -> None:
 async def test_without_a_socket_the_bound_cuts_and_tells() -> None:
     told: list[str | None] = []
     async with trio.open_nursery() as nursery:
-        outbox = Outbox(None, nursery, 40, EdgeCounters(), lambda: told.append(outbox.lost))
+        outbox = Outbox(None, nursery, OutboxLimits(40), EdgeCounters(), lambda: told.append(outbox.lost))
         outbox.send_one(Chunk(b"r" * 40))
         outbox.send_one(Chunk(b"r"))
         assert told == [None, None, "queue_full"]
@@ -199,7 +200,7 @@ async def test_without_a_socket_the_bound_cuts_and_tells() -> None:
 async def test_a_socket_gets_what_waited_first(pair: tuple[socket.socket, socket.socket], waiting: int) -> None:
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            outbox = Outbox(None, nursery, 10_000_000, EdgeCounters())
+            outbox = Outbox(None, nursery, OutboxLimits(10_000_000), EdgeCounters())
             expected = b"".join(b"%d;" % number + b"." * 700 for number in range(waiting + 20))
             for number in range(waiting):
                 outbox.send_one(Chunk(b"%d;" % number + b"." * 700))
@@ -209,3 +210,56 @@ async def test_a_socket_gets_what_waited_first(pair: tuple[socket.socket, socket
             outbox.finish()
             assert await read_all(pair[1]) == expected
     assert outbox.queued_bytes == 0
+
+
+async def test_a_byte_that_has_waited_too_long_cuts_the_connection(
+    pair: tuple[socket.socket, socket.socket], mock_clock: trio.testing.MockClock
+) -> None:
+    watched: list[tuple[Outbox, float]] = []
+    limits = OutboxLimits(10_000_000, 20.0, lambda outbox, at: watched.append((outbox, at)))
+    async with trio.open_nursery() as nursery:
+        outbox = Outbox(pair[0], nursery, limits, EdgeCounters())
+        fill(outbox)
+        start = trio.current_time()
+        assert watched == [(outbox, start + 20)]
+        mock_clock.jump(19)
+        outbox.send_one(Chunk(b"younger"))
+        assert outbox.on_time(trio.current_time()) == start + 20
+        assert outbox.lost is None
+        mock_clock.jump(1)
+        assert outbox.on_time(trio.current_time()) is None
+        assert outbox.lost == "slow"
+        assert len(watched) == 1
+
+
+async def test_who_reads_slowly_but_reads_is_not_cut(
+    pair: tuple[socket.socket, socket.socket], mock_clock: trio.testing.MockClock
+) -> None:
+    watched: list[float] = []
+    limits = OutboxLimits(10_000_000, 20.0, lambda _, at: watched.append(at))
+    async with trio.open_nursery() as nursery:
+        outbox = Outbox(pair[0], nursery, limits, EdgeCounters())
+        fill(outbox)
+        for _ in range(5):
+            mock_clock.jump(15)
+            outbox.send_one(Chunk(b"x" * BLOCK))
+            while outbox.queued_bytes > BLOCK:
+                pair[1].recv(65536)
+                await trio.testing.wait_all_tasks_blocked()
+            due = outbox.on_time(trio.current_time())
+            assert due is not None
+            assert due > trio.current_time()
+        assert len(watched) == 1
+        outbox.cut("done")
+
+
+async def test_what_was_asked_for_may_wait_beyond_the_bound(pair: tuple[socket.socket, socket.socket]) -> None:
+    async with trio.open_nursery() as nursery:
+        outbox = Outbox(pair[0], nursery, OutboxLimits(1000), EdgeCounters())
+        outbox.send(b"x" * BLOCK, [Chunk(b"x" * BLOCK)], is_asked=True)
+        assert outbox.queued_bytes > 1000
+        outbox.send_one(Chunk(b"y" * 500))
+        assert outbox.lost is None
+        for _ in range(30):
+            outbox.send(b"x" * BLOCK, [Chunk(b"x" * BLOCK)], is_asked=True)
+        assert outbox.lost == "queue_full", "but not without end"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from edge_harness import running_edge
+from edge_harness import running_edge, without_offset
 from polling_client import PATH, PollingClient, Wire
 from test_edge_sockets import Studio
 
@@ -29,7 +29,7 @@ async def test_a_session(tmp_path: Path) -> None:
         await client.begin_poll()
         edge.rooms.emit("/", "live", "say", "가")
         reply = await client.getter.reply()
-        assert (reply.status, reply.text) == (200, '42["say","가"]')
+        assert (reply.status, without_offset(reply.text)) == (200, '42["say","가"]')
         assert reply.headers["cache-control"] == "no-store"
         assert reply.headers["content-type"] == "text/plain; charset=UTF-8"
         assert edge.counters.accepted == 2, "connections are kept"
@@ -256,7 +256,7 @@ async def test_the_queue_keeps_its_policy(tmp_path: Path) -> None:
         kept = [packet[1][0] for packet in packets if packet[0] == "chat"]
         assert 5 < len(kept) < 20
         assert kept == list(range(50 - len(kept), 50))
-        assert packets[-1] == ["stock", 1]
+        assert packets[-1][:-1] == ["stock", 1]
 
 
 async def test_required_beyond_the_bound_ends_the_session(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from edge_harness import server_frame
 
 from dorami_core.base.ids import ViewerId
 from dorami_core.edge.counters import EdgeCounters
-from dorami_core.edge.outbox import Outbox
-from dorami_core.edge.rooms import Member, RoomIndex
-from dorami_core.edge.wire import SOCKET_IO_TEXT, Chunk, SocketIoText
+from dorami_core.edge.outbox import Outbox, OutboxLimits
+from dorami_core.edge.room import Member
+from dorami_core.edge.rooms import RoomIndex
+from dorami_core.edge.wire import SOCKET_IO_TEXT, Chunk, Place, SocketIoText
 from dorami_core.hooks.sockets import Delivery
 
 pytestmark = pytest.mark.plain_trio
@@ -25,9 +26,9 @@ class CountingWire(SocketIoText):
     def __init__(self) -> None:
         self.encoded = 0
 
-    def event(self, namespace: str, event: str, data: Any) -> bytes:
+    def event(self, namespace: str, event: str, data: Any, place: Place | None = None) -> bytes:
         self.encoded += 1
-        return super().event(namespace, event, data)
+        return super().event(namespace, event, data, place)
 
 
 class CountingSocket:
@@ -81,7 +82,7 @@ class Hall:
         self.nursery = nursery
         return self
 
-    def viewer(
+    async def viewer(
         self,
         *rooms: str,
         name: str = "g:1",
@@ -96,11 +97,11 @@ class Hall:
             sock.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         counting = CountingSocket(ours)
-        outbox = Outbox(counting, self.nursery, queue, self.counters)  # type: ignore[arg-type]
+        outbox = Outbox(counting, self.nursery, OutboxLimits(queue), self.counters)  # type: ignore[arg-type]
         member = Member(namespace, ViewerId(name), wire or self.wire, outbox)
-        self.rooms.enter(member)
+        await self.rooms.enter(member)
         for room in rooms:
-            self.rooms.join(member, room)
+            await self.rooms.join(member, room)
         return Viewer(member, counting, theirs)
 
 
@@ -115,8 +116,8 @@ def hall() -> Iterator[Hall]:
 async def test_a_message_is_encoded_once_and_everybody_hears_it(hall: Hall) -> None:
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
-        inside = [hall.viewer("live") for _ in range(300)]
-        outside = hall.viewer("other")
+        inside = [await hall.viewer("live") for _ in range(300)]
+        outside = await hall.viewer("other")
         hall.rooms.emit("/", "live", "say", 1)
     assert hall.wire.encoded == 1
     assert all(viewer.heard() == [1] for viewer in inside)
@@ -130,13 +131,17 @@ async def test_one_encoding_for_each_format(hall: Hall) -> None:
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
         other = CountingWire()
-        viewers = [hall.viewer("live"), hall.viewer("live", wire=other), hall.viewer("live", wire=other)]
+        viewers = [
+            await hall.viewer("live"),
+            await hall.viewer("live", wire=other),
+            await hall.viewer("live", wire=other),
+        ]
         hall.rooms.emit("/", "live", "say", 1)
-        assert (hall.wire.encoded, other.encoded) == (1, 1)
-        late = hall.viewer("live", wire=SOCKET_IO_TEXT)
+        late = await hall.viewer("live", wire=SOCKET_IO_TEXT)
         hall.rooms.emit("/", "live", "say", 2)
     assert [viewer.heard() for viewer in viewers] == [[1, 2]] * 3
     assert late.heard() == [2]
+    assert (hall.wire.encoded, other.encoded) == (2, 2)
 
 
 async def test_an_empty_room_costs_nothing(hall: Hall) -> None:
@@ -151,7 +156,7 @@ async def test_an_empty_room_costs_nothing(hall: Hall) -> None:
 async def test_what_gathered_goes_out_in_one_send(hall: Hall) -> None:
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
-        viewers = [hall.viewer("live") for _ in range(3)]
+        viewers = [await hall.viewer("live") for _ in range(3)]
         for number in range(50):
             hall.rooms.emit("/", "live", "say", number)
     for viewer in viewers:
@@ -163,7 +168,7 @@ async def test_what_gathered_goes_out_in_one_send(hall: Hall) -> None:
 async def test_an_idle_room_sends_at_once(hall: Hall, mock_clock: trio.testing.MockClock) -> None:
     """The clock stands still, so anything that waited for time would never come."""
     async with trio.open_nursery() as nursery:
-        viewer = hall.open(nursery).viewer("live")
+        viewer = await hall.open(nursery).viewer("live")
         for number in range(3):
             hall.rooms.emit("/", "live", "say", number)
             await trio.testing.wait_all_tasks_blocked()
@@ -172,7 +177,7 @@ async def test_an_idle_room_sends_at_once(hall: Hall, mock_clock: trio.testing.M
 
 async def test_a_busy_room_gathers_and_no_longer_than_allowed(hall: Hall, mock_clock: trio.testing.MockClock) -> None:
     async with trio.open_nursery() as nursery:
-        viewer = hall.open(nursery).viewer("live")
+        viewer = await hall.open(nursery).viewer("live")
         room = viewer.member.joined["live"]
         for number in range(20):
             room._cost_s = 0.02  # as if rounds took 20 ms
@@ -194,7 +199,7 @@ async def test_a_busy_room_gathers_and_no_longer_than_allowed(hall: Hall, mock_c
 async def test_an_answer_does_not_overtake_the_room(hall: Hall) -> None:
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
-        speaker, listener = hall.viewer("live", "side"), hall.viewer("live", "side")
+        speaker, listener = await hall.viewer("live", "side"), await hall.viewer("live", "side")
         hall.rooms.emit("/", "live", "say", 1)
         hall.rooms.emit("/", "side", "say", 2)
         hall.rooms.emit("/", "live", "say", 3)
@@ -212,7 +217,7 @@ async def test_an_answer_in_the_middle_of_a_round(hall: Hall) -> None:
     """A round yields after 200 sends: the last viewer is answered before its turn."""
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
-        viewers = [hall.viewer("live") for _ in range(500)]
+        viewers = [await hall.viewer("live") for _ in range(500)]
         last = viewers[-1]
         hall.rooms.emit("/", "live", "say", 1)
         while not viewers[0].ours.sends:
@@ -227,10 +232,10 @@ async def test_an_answer_in_the_middle_of_a_round(hall: Hall) -> None:
 async def test_who_leaves_hears_what_was_said_before_and_who_joins_what_comes_after(hall: Hall) -> None:
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
-        leaver, stayer, joiner = hall.viewer("live"), hall.viewer("live"), hall.viewer()
+        leaver, stayer, joiner = await hall.viewer("live"), await hall.viewer("live"), await hall.viewer()
         hall.rooms.emit("/", "live", "say", 1)
         hall.rooms.leave(leaver.member, "live")
-        hall.rooms.join(joiner.member, "live")
+        await hall.rooms.join(joiner.member, "live")
         hall.rooms.emit("/", "live", "say", 2)
         assert leaver.heard() == [1]
     assert stayer.heard() == [1, 2]
@@ -241,8 +246,8 @@ async def test_who_leaves_hears_what_was_said_before_and_who_joins_what_comes_af
 async def test_all_sockets_of_one_person(hall: Hall) -> None:
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
-        first, second = hall.viewer(name="u:1"), hall.viewer(name="u:1")
-        chat, other = hall.viewer(name="u:1", namespace="/chat"), hall.viewer(name="u:2")
+        first, second = await hall.viewer(name="u:1"), await hall.viewer(name="u:1")
+        chat, other = await hall.viewer(name="u:1", namespace="/chat"), await hall.viewer(name="u:2")
         hall.rooms.emit_to_viewer("/", ViewerId("u:1"), "cart:expired", 1)
     assert [viewer.heard() for viewer in (first, second, chat, other)] == [[1], [1], [], []]
     assert hall.rooms.statistics().encodes == 1
@@ -251,7 +256,7 @@ async def test_all_sockets_of_one_person(hall: Hall) -> None:
 async def test_nothing_is_left_of_who_is_gone(hall: Hall) -> None:
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
-        viewers = [hall.viewer("live", "side", name=f"u:{number}") for number in range(3)]
+        viewers = [await hall.viewer("live", "side", name=f"u:{number}") for number in range(3)]
         hall.rooms.emit("/", "live", "say", 1)
         for viewer in viewers:
             hall.rooms.exit(viewer.member)
@@ -266,8 +271,8 @@ async def test_a_stalled_socket_delays_nobody_and_is_cut(hall: Hall) -> None:
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             hall.open(nursery)
-            stalled = hall.viewer("live", queue=100_000)
-            others = [hall.viewer("live") for _ in range(3)]
+            stalled = await hall.viewer("live", queue=100_000)
+            others = [await hall.viewer("live") for _ in range(3)]
             got: list[list[Any]] = [[] for _ in others]
             for number in range(200):
                 hall.rooms.emit("/", "live", "say", [number, "x" * 2000])
@@ -283,7 +288,7 @@ async def test_delivery_decides_for_a_stalled_socket(hall: Hall) -> None:
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             hall.open(nursery)
-            viewer = hall.viewer("live", queue=100_000)
+            viewer = await hall.viewer("live", queue=100_000)
             hall.rooms.emit("/", "live", "fill", ["fill", "x" * 60_000])
             await trio.testing.wait_all_tasks_blocked()
             for number in range(200):

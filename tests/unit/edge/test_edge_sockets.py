@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from edge_harness import Edge, RawClient, client_frame, running_edge, user_id
+from edge_harness import Edge, RawClient, client_frame, running_edge, user_id, without_offset
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import ViewerId
@@ -247,7 +247,7 @@ async def test_bytes_go_out_as_attachments(tmp_path: Path) -> None:
         assert [await client.frame() for _ in range(2)] == [(2, b"ab")] * 2
         await client.call("join", {"text": "live"})
         edge.rooms.emit("/", "live", "picture", b"png")
-        assert await client.text() == '451-["picture",{"_placeholder":true,"num":0}]'
+        assert without_offset(await client.text()) == '451-["picture",{"_placeholder":true,"num":0}]'
         assert await client.frame() == (2, b"png")
         with pytest.raises(ValueError, match="attachments"):
             edge.rooms.emit("/", "live", "album", [b"png"] * 11)
@@ -275,16 +275,16 @@ async def test_rooms(tmp_path: Path) -> None:
             assert (await client.call("join", {"text": "live"}))["ok"]
         edge.rooms.emit("/", "live", "live:product:added", {"id": 1})
         for client in (first, second):
-            assert await client.text() == '42["live:product:added",{"id":1}]'
+            assert without_offset(await client.text()) == '42["live:product:added",{"id":1}]'
         edge.rooms.emit_to_all("/", "upcoming:updated", [])
         for client in (first, second, other):
-            assert await client.text() == '42["upcoming:updated",[]]'
+            assert without_offset(await client.text()) == '42["upcoming:updated",[]]'
         edge.rooms.emit_to_viewer("/", ViewerId("g:3"), "cart:expired", {})
-        assert await other.text() == '42["cart:expired",{}]'
+        assert without_offset(await other.text()) == '42["cart:expired",{}]'
         assert (await first.call("leave", {"text": "live"}))["ok"]
         assert (await first.call("who"))["data"]["rooms"] == []
         edge.rooms.emit("/", "live", "live:product:added", {"id": 2})
-        assert await second.text() == '42["live:product:added",{"id":2}]'
+        assert without_offset(await second.text()) == '42["live:product:added",{"id":2}]'
         assert (await first.call("who"))["ok"]
 
 

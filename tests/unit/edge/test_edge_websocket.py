@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from edge_harness import client_frame
 from hypothesis import given
@@ -67,6 +69,68 @@ def test_control_frames_come_between_fragments() -> None:
 def test_a_character_may_be_cut_by_a_fragment() -> None:
     raw = "가".encode()
     assert events_of(client_frame(1, raw[:1], final=False) + client_frame(0, raw[1:])) == [Text("가")]
+
+
+VIABLE = [  # Unicode 15, table 3-7: what may follow a first byte
+    (range(0x00, 0x80), []),
+    (range(0xC2, 0xE0), [range(0x80, 0xC0)]),
+    (range(0xE0, 0xE1), [range(0xA0, 0xC0), range(0x80, 0xC0)]),
+    (range(0xE1, 0xED), [range(0x80, 0xC0)] * 2),
+    (range(0xED, 0xEE), [range(0x80, 0xA0), range(0x80, 0xC0)]),
+    (range(0xEE, 0xF0), [range(0x80, 0xC0)] * 2),
+    (range(0xF0, 0xF1), [range(0x90, 0xC0)] + [range(0x80, 0xC0)] * 2),
+    (range(0xF1, 0xF4), [range(0x80, 0xC0)] * 3),
+    (range(0xF4, 0xF5), [range(0x80, 0x90)] + [range(0x80, 0xC0)] * 2),
+]
+
+
+def could_be_utf8(data: bytes) -> bool:
+    at = 0
+    while at < len(data):
+        tail = next((tail for firsts, tail in VIABLE if data[at] in firsts), None)
+        if tail is None or any(byte not in allowed for byte, allowed in zip(data[at + 1 :], tail, strict=False)):
+            return False
+        at += 1 + len(tail)
+    return True
+
+
+def is_refused(wire: bytes) -> bool:
+    parser = FrameParser(1000)
+    parser.feed(wire)
+    try:
+        assert drain(parser) == []
+    except WebSocketError as error:
+        assert error.code == 1007
+        return True
+    return False
+
+
+def begun_frame(data: bytes) -> bytes:
+    """The head of a text frame of 100 bytes, and the first of them."""
+    return b"\x81\xe4\0\0\0\0" + data
+
+
+BORDERS = [0x00, 0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF]
+BORDERS += [0xE0, 0xE1, 0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF]
+
+
+@pytest.mark.parametrize("first", range(256))
+def test_text_fails_at_the_first_byte_that_makes_it_no_utf8(first: int) -> None:
+    for tail in [(), *product(BORDERS), *product([0x41, 0x80, 0xA0, 0xC0], BORDERS), *product([0x80, 0xBF], repeat=3)]:
+        data = bytes((first, *tail))
+        assert is_refused(begun_frame(data)) is not could_be_utf8(data), data
+        assert is_refused(client_frame(1, data, final=False)) is not could_be_utf8(data), data
+
+
+@given(text=st.text(max_size=40), noise=st.binary(max_size=4), cut=st.integers(0, 90))
+def test_any_beginning_of_a_text_is_refused_only_if_it_cannot_go_on(text: str, noise: bytes, cut: int) -> None:
+    data = (text.encode()[:90] + noise)[: 90 - cut]
+    assert is_refused(begun_frame(data)) is not could_be_utf8(data)
+
+
+def test_a_message_that_ends_within_a_character_is_refused() -> None:
+    assert is_refused(client_frame(1, "가".encode()[:2]))
+    assert is_refused(client_frame(1, "가".encode()[:2], final=False) + client_frame(0, b""))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from dorami_core.base.principal import Access, Principal
 from dorami_core.base.structure import from_json, to_json
 from dorami_core.events.streams import StreamChanged, StreamCreated
 from dorami_core.hooks.http import Request
-from dorami_core.streams import routes
+from dorami_core.streams import routes, viewer_minutes
 from dorami_core.streams.service import StreamPatch, StreamService
+from dorami_core.streams.viewer_minutes import MinuteSamples
 from dorami_core.testing.sockets import guest_principal, user_principal
 
 ADMIN = user_principal("seller", "ADMIN")
@@ -159,6 +160,30 @@ async def test_routes_check_who_asks_and_what(studio: Studio) -> None:
     row = await studio.service.create(title="one")
     patched = await web.call("PATCH", one, ADMIN, {"title": " two "}, streamKey=row.stream_key)
     assert patched["title"] == "two"
+
+
+async def test_the_viewer_curve_is_for_staff(studio: Studio) -> None:
+    web = Routes(studio.service)
+    row = await studio.service.create(title="one")
+    at = studio.clock.now().replace(second=0)
+    samples = [MinuteSamples(at + timedelta(minutes=number), 10 * number, 95, 10) for number in range(2)]
+    await viewer_minutes.add(studio.db, row.stream_key, row.session_no, samples)
+    await viewer_minutes.add(studio.db, row.stream_key, row.session_no + 1, samples)
+    path = "/api/streams/{streamKey}/viewers"
+    assert await web.call("GET", path, ADMIN, streamKey=row.stream_key) == {
+        "streamKey": row.stream_key,
+        "sessionNo": 0,
+        "startedAt": None,
+        "endedAt": None,
+        "peakViewers": 0,
+        "viewerCount": 0,
+        "minutes": [
+            {"minute": "2026-01-02T03:04:00.000Z", "highest": 0, "average": 9.5},
+            {"minute": "2026-01-02T03:05:00.000Z", "highest": 10, "average": 9.5},
+        ],
+    }
+    with pytest.raises(DoramiError, match="STREAM_NOT_FOUND"):
+        await web.call("GET", path, ADMIN, streamKey="none-such")
 
 
 async def test_lists_go_on_where_the_page_ended(studio: Studio) -> None:

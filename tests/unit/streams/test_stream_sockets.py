@@ -13,6 +13,7 @@ from stream_studio import Studio
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import new_uuid
 from dorami_core.base.principal import Principal
+from dorami_core.chat.store import ChatStore
 from dorami_core.events.model import EventMeta
 from dorami_core.events.streams import (
     StreamChanged,
@@ -25,7 +26,9 @@ from dorami_core.events.streams import (
 from dorami_core.hooks.host import StreamView
 from dorami_core.hooks.markers import hookimpl
 from dorami_core.presence import sockets as presence_sockets
-from dorami_core.presence.viewers import LocalViewers
+from dorami_core.presence.ledger import RedisLedger
+from dorami_core.presence.viewers import SharedViewers
+from dorami_core.store.redis import RedisStore
 from dorami_core.streams import sockets as stream_sockets
 from dorami_core.streams.announce import StreamAnnouncer
 from dorami_core.testing.sockets import (
@@ -36,17 +39,21 @@ from dorami_core.testing.sockets import (
     guest_principal,
     user_principal,
 )
+from dorami_core.testing.waiting import becomes
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class Hall:
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, redis: RedisStore) -> None:
         self.studio = studio
         self.rooms = RecordedRooms()
-        self.viewers = LocalViewers(self.rooms, studio.clock)
+        self.viewers = SharedViewers(self.rooms, studio.clock, RedisLedger(redis, lease_s=15), lease_s=15)
         self.sockets = RecordedSockets()
-        stream_sockets.register(self.sockets, studio.service, self.viewers, self.rooms, studio.hooks, studio.clock)
+        self.chat = ChatStore(redis)
+        self.snapshots = stream_sockets.register(
+            self.sockets, studio.service, self.viewers, studio.hooks, studio.clock, self.chat
+        )
         presence_sockets.register(self.sockets, studio.service, self.viewers)
 
     def conn(self, principal: Principal, namespace: str = "/") -> RecordedConnection:
@@ -59,8 +66,8 @@ class Hall:
 
 
 @pytest.fixture
-async def hall(studio: Studio) -> Hall:
-    return Hall(studio)
+async def hall(studio: Studio, redis_store: RedisStore) -> Hall:
+    return Hall(studio, redis_store)
 
 
 async def test_join_answers_the_snapshot_with_what_plugins_add(hall: Hall) -> None:
@@ -73,7 +80,7 @@ async def test_join_answers_the_snapshot_with_what_plugins_add(hall: Hall) -> No
     row = await hall.studio.service.create(title="one")
     conn = hall.conn(guest_principal())
     snapshot = await hall.sockets.send(conn, "join:stream", {"streamKey": row.stream_key})
-    assert set(snapshot) == {"stream", "viewerCount", "serverTime", "products"}
+    assert set(snapshot) == {"stream", "viewerCount", "serverTime", "messages", "products", "room"}
     assert snapshot["stream"]["streamKey"] == row.stream_key
     assert snapshot["stream"]["viewerCount"] == snapshot["viewerCount"] == 1
     assert "secret" not in str(snapshot)
@@ -82,39 +89,12 @@ async def test_join_answers_the_snapshot_with_what_plugins_add(hall: Hall) -> No
 
 async def test_an_unknown_stream_is_not_joined_and_not_counted(hall: Hall) -> None:
     for namespace, event in (("/", "join:stream"), ("/streaming", "stream:viewer:join")):
-        conn = hall.conn(guest_principal(), namespace)
-        with pytest.raises(DoramiError, match="STREAM_NOT_FOUND"):
-            await hall.sockets.send(conn, event, {"streamKey": "none-such"})
-        assert conn.rooms == frozenset()
+        for key in ("none-such", "No:Key"):
+            conn = hall.conn(guest_principal(), namespace)
+            with pytest.raises(DoramiError, match="STREAM_NOT_FOUND"):
+                await hall.sockets.send(conn, event, {"streamKey": key})
+            assert conn.rooms == frozenset()
     assert hall.viewers.statistics().sockets == 0
-
-
-async def test_names_are_told_of_people_who_signed_in_once_each(hall: Hall) -> None:
-    key = (await hall.studio.service.create(title="one")).stream_key
-    listener = await hall.join(guest_principal(), key)
-    person = user_principal("dorami")
-    assert person.user is not None
-    tabs = [await hall.join(person, key) for _ in range(2)]
-    name = {"userId": str(person.user.id), "displayName": "dorami"}
-    assert listener.heard == [("user:joined", name)]
-    await hall.sockets.send(tabs[0], "leave:stream", {"streamKey": key})
-    await hall.sockets.send(tabs[0], "leave:stream", {"streamKey": key})
-    assert len(listener.heard) == 1
-    await hall.sockets.disconnect(tabs[1])
-    await hall.sockets.disconnect(tabs[1])
-    assert listener.heard == [("user:joined", name), ("user:left", name)]
-    await hall.sockets.send(listener, "leave:stream")
-    assert hall.viewers.count(key) == 0
-    assert listener.rooms == frozenset()
-
-
-async def test_above_two_hundred_nobody_is_named(hall: Hall) -> None:
-    key = (await hall.studio.service.create(title="one")).stream_key
-    for number in range(199):
-        hall.viewers.join(hall.conn(guest_principal(str(number))), key)
-    await hall.join(user_principal(), key)
-    await hall.join(user_principal(), key)
-    assert len(hall.rooms.of("user:joined")) == 1
 
 
 async def test_a_socket_that_goes_while_it_joins_is_not_counted(hall: Hall) -> None:
@@ -125,7 +105,7 @@ async def test_a_socket_that_goes_while_it_joins_is_not_counted(hall: Hall) -> N
         await trio.testing.wait_all_tasks_blocked()
         await hall.sockets.disconnect(conn)
     assert hall.viewers.count(key) == 0
-    assert hall.rooms.of("user:joined") == []
+    assert hall.viewers.statistics().sockets == 0
 
 
 async def test_viewers_of_streaming_are_counted_and_told(hall: Hall) -> None:
@@ -135,7 +115,7 @@ async def test_viewers_of_streaming_are_counted_and_told(hall: Hall) -> None:
     assert answer == {"streamKey": key, "status": "PENDING", "viewerCount": 1}
     async with trio.open_nursery() as nursery:
         await nursery.start(hall.viewers.run)
-        await trio.testing.wait_all_tasks_blocked()
+        await becomes(lambda: conn.heard)
         nursery.cancel_scope.cancel()
     assert conn.heard == [("stream:viewer:update", {"streamKey": key, "viewerCount": 1})]
     await hall.sockets.send(conn, "stream:viewer:leave")
