@@ -1,13 +1,15 @@
-"""The composition root: what runs, in which nursery, in which order it stops. Imports all; nothing imports it.
+"""The composition root: which role runs what, in which nursery, and how it stops. Imports all; nothing imports it.
 
-Read `_run` from the top: each block stands on the ones above it, and they stop in the reverse order.
+Read a role from the top: each line stands on the ones above it, and they stop in the reverse order.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -17,90 +19,38 @@ import structlog
 import trio
 
 from dorami_core import demo
-from dorami_core.base.clock import SystemClock
-from dorami_core.base.environment import Environment, read_environment
-from dorami_core.base.errors import ErrorCatalogue
+from dorami_core.base.environment import Environment, read_environment, read_shared_environment
 from dorami_core.base.metrics import make_registry
-from dorami_core.base.settings import (
-    CORE_SECTIONS,
-    ChatSettings,
-    EdgeSettings,
-    LimitSettings,
-    MediaSettings,
-    PresenceSettings,
-    RtmpSettings,
-    StreamSettings,
-    WebSettings,
-    load_settings,
-)
-from dorami_core.base.supervision import supervise
-from dorami_core.chat import moderation_sockets
-from dorami_core.chat import routes as chat_routes
-from dorami_core.chat import sockets as chat_sockets
-from dorami_core.chat.bans import Bans
-from dorami_core.chat.briefly import Briefly
-from dorami_core.chat.hearts import Hearts
-from dorami_core.chat.log import MessageLog
-from dorami_core.chat.moderation import Moderation
-from dorami_core.chat.rules import RulesCopy
-from dorami_core.chat.service import ChatService
-from dorami_core.chat.standing import Standing
-from dorami_core.chat.store import ChatStore
-from dorami_core.edge.counters import EdgeCounters
-from dorami_core.edge.link import RedisLink
-from dorami_core.edge.recovery import Recovery
-from dorami_core.edge.rooms import RoomIndex
-from dorami_core.edge.server import serve_edge
-from dorami_core.edge.sockets import SocketRegistry
-from dorami_core.events.codec import EventCodec
-from dorami_core.events.outbox import Outbox, OutboxWriter
-from dorami_core.events.streams import STREAM_EVENTS
-from dorami_core.hooks.dispatch import Dispatcher
-from dorami_core.hooks.host import StreamStatus
-from dorami_core.hooks.hosting import PluginHost, Ports, Shared
-from dorami_core.hooks.loader import Loaded, load_plugins
-from dorami_core.identity.addresses import AddressCipher
-from dorami_core.identity.sessions import SessionStore
-from dorami_core.identity.tokens import Authenticator, derive_key
-from dorami_core.identity.users import Users
+from dorami_core.base.processes import raise_file_limit
+from dorami_core.base.settings import LimitSettings, MediaSettings, RtmpSettings
+from dorami_core.edge.handover import new_name, open_handover
+from dorami_core.edge.placement import Place
+from dorami_core.edge.processes import EdgeProcesses
+from dorami_core.edge.server import reserve
+from dorami_core.hooks.hosting import Ports
 from dorami_core.ingest.server import RtmpServer
 from dorami_core.media.hls import open_hls_writer
-from dorami_core.media.hub import open_relay_hub
-from dorami_core.media.out import VideoOut
-from dorami_core.presence import sockets as presence_sockets
-from dorami_core.presence.ledger import RedisLedger
-from dorami_core.presence.viewers import SharedViewers
-from dorami_core.store.datadir import DataDirectory, open_data_directory
-from dorami_core.store.deadlines import DeadlineRunner, DeadlineStore
-from dorami_core.store.embedded.postgres import embedded_postgres
-from dorami_core.store.embedded.redis import embedded_redis
-from dorami_core.store.migrations import CORE, MigrationSource, migrate
-from dorami_core.store.postgres import PostgresDatabase, open_database
-from dorami_core.store.redis import RedisStore, open_redis
-from dorami_core.streams import routes as stream_routes
-from dorami_core.streams import sockets as stream_sockets
-from dorami_core.streams.announce import StreamAnnouncer
-from dorami_core.streams.broadcasts import Broadcasts
-from dorami_core.streams.service import StreamService
-from dorami_core.web.app import build_app
-from dorami_core.web.auth_routes import IdentityRoutes
-from dorami_core.web.csrf import CsrfTokens
-from dorami_core.web.dependencies import HealthCheck, WebDependencies
-from dorami_core.web.housekeeping import keep_house
-from dorami_core.web.router import WebRouter
+from dorami_core.media.out import NoVideo, VideoOut
+from dorami_core.parts import build_core, build_delivery, build_edge, build_web, open_base, with_servers
+from dorami_core.store.datadir import find_secret, make_private, open_data_directory
 from dorami_core.web.serve import serve_web
 
 log = structlog.get_logger()
 
-STATUS_KNOWN_S = 1.0
-"""How long the chat goes by what it knows of a broadcast that another process runs."""
 STOP_LIMIT_S = 9.0
 """After this long an orderly stop is given up; whatever is left dies with the process."""
+MAIN = "main"
+"""What the process that has the relays is called among its neighbours."""
+POOL_OF_EDGES = 64
+"""Connections to PostgreSQL that all edge processes of one `dorami up` may have; the embedded one takes 100."""
 
 
 @attrs.frozen(kw_only=True)
-class UpOptions:
-    """What `dorami up` was asked for. `settings_file` None: defaults and environment alone; port 0 picks one."""
+class Options:
+    """What every command takes. `settings_file` None: defaults and environment alone; port 0 picks one.
+
+    Of `dorami web` and `dorami edge` each listens on the port of its own; the other ports are where the rest is found.
+    """
 
     data: Path
     settings_file: Path | None = None
@@ -108,23 +58,159 @@ class UpOptions:
     web_port: int = 8000
     edge_port: int = 8080
     rtmp_port: int = 1935
+
+
+@attrs.frozen(kw_only=True)
+class UpOptions(Options):
+    """`edges` 0: the edge is in this process."""
+
     demo: bool = False
+    edges: int = 0
 
 
-@attrs.frozen
-class Stores:
-    db: PostgresDatabase
-    redis: RedisStore
+@attrs.frozen(kw_only=True)
+class EdgeOptions(Options):
+    """`name` is this process's among its neighbours, "" picks one; `pool` bounds its connections to PostgreSQL. A child
+    of `dorami up` shares its port with others, and stops when its stdin closes."""
+
+    name: str = ""
+    pool: int = 16
+    is_child: bool = False
 
 
 async def up(options: UpOptions) -> None:
-    """Runs until SIGINT or SIGTERM, then stops in order; a second signal, or STOP_LIMIT_S, ends it at once."""
+    """Everything, in this process or with edge processes of its own, until SIGINT or SIGTERM."""
+    await _until_told(partial(_main, options))
+
+
+async def web(options: Options) -> None:
+    """Pages and `/api`, until SIGINT or SIGTERM."""
+    await _until_told(partial(_web, options))
+
+
+async def edge(options: EdgeOptions) -> None:
+    """Sockets of viewers, until SIGINT or SIGTERM."""
+    await _until_told(partial(_edge, options), _stdin_closes if options.is_child else None)
+
+
+async def _main(options: UpOptions) -> None:
+    async with AsyncExitStack() as stack:
+        data = stack.enter_context(open_data_directory(options.data))
+        environment = read_environment(os.environ, data.secret)
+        environment = await stack.enter_async_context(with_servers(environment, data.path))
+        ports = Ports()
+        base = await stack.enter_async_context(open_base(environment, options.settings_file, ports))
+        media = base.settings.section(MediaSettings)
+        hls = await stack.enter_async_context(open_hls_writer(base.hub, data.path / "hls", media))
+        handover = stack.enter_context(open_handover(data.path / "run", MAIN))
+
+        core = build_core(base, companions=[hls.run])
+        delivery = build_delivery(core)
+        edge = build_edge(core, Place(handover, takes_viewers=not options.edges))
+        exempt = base.settings.section(LimitSettings).exempt_addresses
+        ingest = RtmpServer(core.broadcasts, base.settings.section(RtmpSettings), exempt_addresses=exempt)
+        processes = EdgeProcesses(
+            options.edges, partial(_edge_command, options, data.path, ports), _environ(environment), handover.bury
+        )
+        metrics = make_registry(
+            {
+                **core.statistics(),
+                **delivery.statistics(),
+                **edge.statistics(),
+                "rtmp": ingest.statistics,
+                "hls": hls.statistics,
+                "broadcast": lambda: core.broadcasts.statistics().broadcasts,
+                "edge_process": processes.statistics,
+            }
+        )
+        pages = build_web(core, metrics, handover)
+
+        # What delivers starts first and stops last, so that whatever the listeners still do is told.
+        services = await stack.enter_async_context(_nursery())
+        await core.start(services)
+        delivery.start(services)
+        await services.start(core.broadcasts.run)
+
+        listeners = await stack.enter_async_context(_nursery())
+        video = VideoOut(base.hub, hls)
+        if options.edges:
+            ports.edge = stack.enter_context(reserve(options.host, options.edge_port)).getsockname()[1]
+            await listeners.start(edge.serve, options.host, None, video, metrics)
+        else:
+            ports.edge = await listeners.start(edge.serve, options.host, options.edge_port, video, metrics)
+        ports.rtmp = await listeners.start(ingest.serve, options.host, options.rtmp_port)
+        ports.web = await listeners.start(serve_web, pages, options.host, options.web_port)
+        if options.edges:
+            await listeners.start(processes.run)
+        if options.demo:
+            seeds = base.dispatcher.register("register_demo")
+            await demo.start(listeners, data.path / "demo", core.streams, core.broadcasts, core.users, seeds)
+            await demo.introduce(core.streams, _address(options.host, ports.web), _in_url(options.host))
+        _say_ready(options.host, web=ports.web, edge=ports.edge, rtmp=ports.rtmp)
+        await trio.sleep_forever()
+
+
+async def _web(options: Options) -> None:
+    async with AsyncExitStack() as stack:
+        environment = read_shared_environment("web", os.environ, partial(find_secret, options.data))
+        ports = Ports(edge=options.edge_port, rtmp=options.rtmp_port)
+        base = await stack.enter_async_context(open_base(environment, options.settings_file, ports))
+        core = build_core(base)
+        delivery = build_delivery(core)
+        pages = build_web(core, make_registry({**core.statistics(), **delivery.statistics()}))
+
+        services = await stack.enter_async_context(_nursery())
+        await core.start(services)
+        delivery.start(services)
+
+        listeners = await stack.enter_async_context(_nursery())
+        ports.web = await listeners.start(serve_web, pages, options.host, options.web_port)
+        _say_ready(options.host, web=ports.web)
+        await trio.sleep_forever()
+
+
+async def _edge(options: EdgeOptions) -> None:
+    async with AsyncExitStack() as stack:
+        environment = read_shared_environment("edge", os.environ, partial(find_secret, options.data))
+        data = options.data.absolute()
+        ports = Ports(web=options.web_port, rtmp=options.rtmp_port)
+        base = await stack.enter_async_context(open_base(environment, options.settings_file, ports, pool=options.pool))
+        make_private(data)
+        handover = stack.enter_context(open_handover(data / "run", options.name or new_name("e")))
+        core = build_core(base)
+        edge = build_edge(core, Place(handover, video=MAIN))
+        metrics = make_registry({**core.statistics(), **edge.statistics()})
+        base.db.after_commit.append(core.bell.ring)  # it delivers nothing itself
+
+        services = await stack.enter_async_context(_nursery())
+        await core.start(services)
+
+        listeners = await stack.enter_async_context(_nursery())
+        serve = partial(edge.serve, shares_port=options.is_child)
+        ports.edge = await listeners.start(serve, options.host, options.edge_port, NoVideo(), metrics)
+        _say_ready(options.host, edge=ports.edge)
+        if options.is_child:
+            os.dup2(2, 1)  # nobody reads on after that line
+        await trio.sleep_forever()
+
+
+async def _until_told(run: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Runs until SIGINT, SIGTERM or the end of `stop`, then stops in order; a further signal, or STOP_LIMIT_S, ends it
+    at once."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        raise_file_limit()
         async with trio.open_nursery() as watch:
             running = trio.CancelScope()
 
+            async def wait_for(told: Callable[[], Awaitable[object]], scope: trio.CancelScope) -> None:
+                await told()
+                scope.cancel()
+
             async def obey() -> None:
-                await anext(signals)
+                async with trio.open_nursery() as first:
+                    first.start_soon(wait_for, partial(anext, signals), first.cancel_scope)
+                    if stop is not None:
+                        first.start_soon(wait_for, stop, first.cancel_scope)
                 log.info("stopping")
                 running.cancel()
                 with trio.move_on_after(STOP_LIMIT_S):
@@ -132,237 +218,53 @@ async def up(options: UpOptions) -> None:
                 os._exit(1)
 
             watch.start_soon(obey)
-            with running, open_data_directory(options.data) as data:
-                await _run(options, data)
+            with running:
+                await run()
             watch.cancel_scope.cancel()
 
 
-async def _run(options: UpOptions, data: DataDirectory) -> None:
-    environment = read_environment(os.environ, data.secret)
-    plugins = load_plugins()
-    settings = load_settings(options.settings_file, os.environ, {**CORE_SECTIONS, **plugins.settings_sections()})
-    dispatcher = Dispatcher(plugins.manager)
-    catalogue = ErrorCatalogue()
-    for _, codes in dispatcher.register("register_error_codes"):
-        catalogue.add(codes)
-    codec = EventCodec(STREAM_EVENTS)
-    for _, kinds in dispatcher.register("register_events"):
-        for kind in kinds:
-            codec.add(kind)
-    clock, ports = SystemClock(), Ports()
-
-    async with AsyncExitStack() as stack:
-        stores = await stack.enter_async_context(_open_stores(data, environment, plugins, dispatcher, codec))
-        db = stores.db
-
-        media = settings.section(MediaSettings)
-        hub = await stack.enter_async_context(open_relay_hub(media))
-        hls = await stack.enter_async_context(open_hls_writer(hub, data.path / "hls", media))
-
-        authenticator = Authenticator(environment.jwt_secret, clock)
-        users = Users(db, AddressCipher(environment.profile_encryption_key), environment.admin_emails)
-        edge, link = settings.section(EdgeSettings), RedisLink(stores.redis)
-        rooms = RoomIndex(edge.gather_max_s, link)
-        recovery = Recovery(stores.redis)
-        sockets = SocketRegistry()
-        lease_s = settings.section(PresenceSettings).lease_s
-        viewers = SharedViewers(rooms, clock, RedisLedger(stores.redis, lease_s=lease_s), lease_s=lease_s)
-        broadcasts = Broadcasts(
-            db,
-            dispatcher,
-            hub,
-            clock,
-            grace_s=settings.section(StreamSettings).grace_s,
-            companions=[hls.run],
-            viewer_count=viewers.count,
-        )
-        viewers.on_count = broadcasts.report_viewers
-        rtmp = settings.section(RtmpSettings)
-        streams = StreamService(
-            db,
-            broadcasts,
-            clock,
-            rtmp_port=lambda: ports.rtmp,
-            rtmp_public_host=rtmp.public_host,
-            viewer_count=viewers.count,
-        )
-        plugins.add_internal(StreamAnnouncer(rooms, streams))
-        statuses = Briefly(streams.status, clock, STATUS_KNOWN_S)
-        db.after_commit.append(statuses.clear)
-
-        async def status_of(key: str) -> StreamStatus | None:
-            return broadcasts.status(key) or await statuses.get(key)
-
-        rules = RulesCopy(db, clock)
-        bans = Bans(rules, rooms)
-        standing = Standing(rules, bans, clock)
-        chat_store, message_log = ChatStore(stores.redis, link), MessageLog(db, clock)
-        hearts = Hearts(stores.redis, rooms, clock)
-        moderation = Moderation(db, rules, bans, chat_store, message_log, users, status_of, rooms, clock)
-        chat = ChatService(
-            chat_store,
-            status_of,
-            rooms,
-            dispatcher,
-            clock,
-            settings.section(ChatSettings),
-            standing=standing,
-            moderation=moderation,
-            log=message_log,
-            hearts=hearts,
-            exempt_addresses=settings.section(LimitSettings).exempt_addresses,
-        )
-
-        shared = Shared(db, rooms, DeadlineStore(), streams, users, dispatcher, clock, settings, ports)
-        for plugin in plugins.ordered:
-            dispatcher.register_one(plugin.name, "register_services", host=PluginHost(plugin, shared))
-
-        snapshots = stream_sockets.register(sockets, streams, viewers, dispatcher, clock, chat_store)
-        presence_sockets.register(sockets, streams, viewers)
-        chat_sockets.register(sockets, chat)
-        moderation_sockets.register(sockets, moderation)
-        dispatcher.register("register_sockets", sockets=sockets)
-
-        outbox = Outbox(db, db, codec, dispatcher.subscribers, dispatcher.deliver)
-        db.after_commit.append(outbox.poke)
-        handlers = {
-            kind: handler for _, found in dispatcher.register("register_deadlines") for kind, handler in found.items()
-        }
-        deadlines = DeadlineRunner(db, handlers)
-        ingest = RtmpServer(broadcasts, rtmp, exempt_addresses=settings.section(LimitSettings).exempt_addresses)
-        edge_counters = EdgeCounters()
-        metrics = make_registry(
-            {
-                "hook": dispatcher.statistics,
-                "outbox": outbox.statistics,
-                "deadline": deadlines.statistics,
-                "postgres": db.statistics,
-                "redis": stores.redis.statistics,
-                "rtmp": ingest.statistics,
-                "relay": hub.statistics,
-                "hls": hls.statistics,
-                "presence": viewers.statistics,
-                "snapshot": snapshots.statistics,
-                "chat": chat.statistics,
-                "chat_log": message_log.statistics,
-                "chat_hearts": hearts.statistics,
-                "broadcast": lambda: broadcasts.statistics().broadcasts,
-                "rooms": rooms.statistics,
-                "link": link.statistics,
-                "recovery": recovery.statistics,
-                "edge": edge_counters.statistics,
-            }
-        )
-
-        web = settings.section(WebSettings)
-        router = WebRouter()
-        IdentityRoutes(users, SessionStore(db), authenticator, dev_login=environment.app_env != "production").register(
-            router
-        )
-        stream_routes.register(router, streams)
-        chat_routes.register(router, chat_routes.ChatRoutes(db, message_log, moderation, status_of, clock))
-        dispatcher.register("register_routes", router=router)
-        app = build_app(
-            router,
-            WebDependencies(
-                db=db,
-                authenticator=authenticator,
-                csrf=CsrfTokens(derive_key(environment.jwt_secret, "csrf")),
-                catalogue=catalogue,
-                clock=clock,
-                app_env=environment.app_env,
-                edge_port=lambda: ports.edge,
-                metrics=metrics,
-                csrf_enabled=environment.csrf_enabled,
-                hosts=web.hosts,
-                cors_origins=environment.cors_origins,
-                trusted_proxies=web.trusted_proxies,
-                metrics_token=web.metrics_token,
-                health_checks={
-                    "database": HealthCheck(partial(db.fetchval, "SELECT 1")),
-                    "redis": HealthCheck(stores.redis.ping, required=False),
-                    "rooms": HealthCheck(link.ping, required=False),
-                },
-                templates=[templates for _, templates in dispatcher.register("register_templates")],
-            ),
-        )
-
-        # What delivers starts first and stops last, so that whatever the listeners still do is told.
-        services = await stack.enter_async_context(_nursery())
-        await services.start(link.run, rooms)
-        services.start_soon(supervise, "outbox", outbox.run)
-        services.start_soon(supervise, "outbox purge", outbox.keep_house)
-        services.start_soon(supervise, "deadlines", deadlines.run)
-        services.start_soon(supervise, "presence", viewers.run)
-        services.start_soon(supervise, "chat log", message_log.run)
-        services.start_soon(supervise, "chat hearts", hearts.run)
-        services.start_soon(supervise, "chat moderation", moderation.run)
-        await rules.refresh()
-        services.start_soon(supervise, "chat rules", rules.run)
-        services.start_soon(supervise, "housekeeping", partial(keep_house, db))
-        for name, tasks in dispatcher.register("register_tasks"):
-            for task in tasks:
-                services.start_soon(supervise, name, task)
-        await services.start(broadcasts.run)
-
-        listeners = await stack.enter_async_context(_nursery())
-        ports.edge = await listeners.start(
-            partial(
-                serve_edge,
-                options.host,
-                options.edge_port,
-                settings=edge,
-                hosts=web.hosts,
-                cors_origins=environment.cors_origins,
-                trusted_proxies=web.trusted_proxies,
-                web_port=lambda: ports.web,
-                authenticator=authenticator,
-                admission=bans,
-                sockets=sockets,
-                rooms=rooms,
-                recovery=recovery,
-                video=VideoOut(hub, hls),
-                catalogue=catalogue,
-                clock=clock,
-                counters=edge_counters,
-                flv_queue_max_bytes=2 * media.viewer_queue_max_bytes,
-            )
-        )
-        ports.rtmp = await listeners.start(ingest.serve, options.host, options.rtmp_port)
-        ports.web = await listeners.start(serve_web, app, options.host, options.web_port)
-        if options.demo:
-            await demo.start(
-                listeners, data.path / "demo", streams, broadcasts, users, dispatcher.register("register_demo")
-            )
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        if options.demo:
-            await demo.introduce(streams, f"http://{host}:{ports.web}", host)
-        print(
-            f"dorami ready web=http://{host}:{ports.web} edge=http://{host}:{ports.edge} rtmp=rtmp://{host}:{ports.rtmp}/live",
-            flush=True,
-        )
-        await trio.sleep_forever()
+async def _stdin_closes() -> None:
+    await trio.lowlevel.wait_readable(sys.stdin.fileno())
 
 
-@asynccontextmanager
-async def _open_stores(
-    data: DataDirectory, environment: Environment, plugins: Loaded, dispatcher: Dispatcher, codec: EventCodec
-) -> AsyncIterator[Stores]:
-    """PostgreSQL, migrated, and Redis: the named ones, or embedded ones in the data directory."""
-    async with AsyncExitStack() as stack:
-        database_url, redis_url = environment.database_url, environment.redis_url
-        if database_url is None:
-            database_url = await stack.enter_async_context(embedded_postgres(data.path))
-        if redis_url is None:
-            redis_url = await stack.enter_async_context(embedded_redis(data.path))
-        packages = dict(dispatcher.register("register_migrations"))
-        sources = [
-            MigrationSource(plugin.name, packages[plugin.name]) for plugin in plugins.ordered if plugin.name in packages
-        ]
-        await migrate(database_url, [CORE, *sources])
-        db = await stack.enter_async_context(open_database(database_url, outbox_writer=OutboxWriter(codec)))
-        redis = await stack.enter_async_context(open_redis(redis_url))
-        yield Stores(db, redis)
+def _edge_command(options: UpOptions, data: Path, ports: Ports, name: str) -> list[str]:
+    wish = {
+        "data": str(data),
+        "settings_file": str(options.settings_file.absolute()) if options.settings_file is not None else None,
+        "host": options.host,
+        "web_port": ports.web,
+        "edge_port": ports.edge,
+        "rtmp_port": ports.rtmp,
+        "name": name,
+        "pool": max(2, POOL_OF_EDGES // options.edges),
+    }
+    return [sys.executable, "-m", "dorami_core.edge_child", str(os.getpid()), json.dumps(wish)]
+
+
+def _environ(environment: Environment) -> dict[str, str]:
+    """What a child process is to find: the addresses and secrets of this one."""
+    return {
+        **os.environ,
+        "DATABASE_URL": environment.database_url or "",
+        "REDIS_URL": environment.redis_url or "",
+        "JWT_SECRET": environment.jwt_secret,
+        "PROFILE_ENCRYPTION_KEY": environment.profile_encryption_key,
+    }
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _address(host: str, port: int, scheme: str = "http") -> str:
+    return f"{scheme}://{_in_url(host)}:{port}"
+
+
+def _say_ready(host: str, *, web: int | None = None, edge: int | None = None, rtmp: int | None = None) -> None:
+    parts = [] if web is None else [f"web={_address(host, web)}"]
+    parts += [] if edge is None else [f"edge={_address(host, edge)}"]
+    parts += [] if rtmp is None else [f"rtmp={_address(host, rtmp, 'rtmp')}/live"]
+    print(f"dorami ready {' '.join(parts)}", flush=True)
 
 
 @asynccontextmanager

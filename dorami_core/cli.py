@@ -3,44 +3,71 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dorami_core import runtime
-from dorami_core.app import UpOptions, up
+from dorami_core.app import EdgeOptions, Options, UpOptions, edge, up, web
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.logging import configure_logging
 from dorami_core.base.settings import SettingsError
 from dorami_core.check import check
+from dorami_core.edge.processes import EdgeProcessFailed
 from dorami_core.hooks.loader import PluginError
 from dorami_core.store.datadir import DataDirectoryBusy
 from dorami_core.store.embedded.process import EmbeddedServerError
 from dorami_core.store.migrations import MigrationError
 
-EXPECTED = (SettingsError, PluginError, DataDirectoryBusy, EmbeddedServerError, MigrationError, DoramiError, OSError)
+EXPECTED = (
+    SettingsError,
+    PluginError,
+    DataDirectoryBusy,
+    EmbeddedServerError,
+    EdgeProcessFailed,
+    MigrationError,
+    DoramiError,
+    OSError,
+)
 """What a person can mend: told in one sentence, without a traceback."""
+
+MAX_EDGES = 32
+PORTS = (("web", 8000, "pages and API"), ("edge", 8080, "sockets and video"), ("rtmp", 1935, "RTMP"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0: ended as asked; 1: could not start, or `check` found something wrong; 2: wrong usage."""
     options = _parser().parse_args(arguments)
-    configure_logging(production=os.environ.get("APP_ENV") == "production")
     settings_file = _settings_file(options.config)
+    if options.command == "check":
+        return _run(lambda: check(options.data, settings_file))
+    wish: dict[str, Any] = {
+        name: getattr(options, name) for name in ("data", "host", "web_port", "edge_port", "rtmp_port")
+    }
+    wish["settings_file"] = settings_file
+    if options.command == "web":
+        return _run(partial(web, Options(**wish)))
+    if options.command == "edge":
+        return _run(partial(edge, EdgeOptions(**wish)))
+    return _run(partial(up, UpOptions(**wish, demo=options.demo, edges=options.edges)))
+
+
+def run_edge_child(wish: str) -> int:
+    """`EdgeOptions` as JSON; the same exit codes."""
+    found = json.loads(wish)
+    for name in ("data", "settings_file"):
+        found[name] = Path(found[name]) if found[name] is not None else None
+    return _run(partial(edge, EdgeOptions(**found, is_child=True)))
+
+
+def _run(command: Callable[[], Awaitable[int | None]]) -> int:
+    configure_logging(production=os.environ.get("APP_ENV") == "production")
     try:
-        if options.command == "check":
-            return runtime.run(lambda: check(options.data, settings_file))
-        wish = UpOptions(
-            data=options.data,
-            settings_file=settings_file,
-            host=options.host,
-            web_port=options.web_port,
-            edge_port=options.edge_port,
-            rtmp_port=options.rtmp_port,
-            demo=options.demo,
-        )
-        runtime.run(lambda: up(wish))
+        return runtime.run(command) or 0
     except BaseExceptionGroup as group:
         expected, rest = group.split(EXPECTED)
         if rest is not None or expected is None:
@@ -48,7 +75,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(expected)
     except EXPECTED as error:
         return _tell(error)
-    return 0
 
 
 def _tell(error: BaseException) -> int:
@@ -75,6 +101,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) > MAX_EDGES:
+        raise argparse.ArgumentTypeError(f"{text} is no number of processes (0 to {MAX_EDGES})")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dorami", description="Live commerce for one-person sellers.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -82,13 +114,19 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--data", type=Path, default=Path("data"), help="the data directory (default: ./data)")
     shared.add_argument("--config", type=Path, help="the settings file (default: ./config/dorami.toml if it is there)")
 
-    start = commands.add_parser("up", parents=[shared], help="everything in one process tree")
-    start.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
-    start.add_argument("--web-port", type=_port, default=8000, help="pages and API (default: 8000; 0 picks one)")
-    start.add_argument("--edge-port", type=_port, default=8080, help="sockets and video (default: 8080; 0 picks one)")
-    start.add_argument("--rtmp-port", type=_port, default=1935, help="RTMP (default: 1935; 0 picks one)")
-    start.add_argument("--demo", action="store_true", help="with a seller, products and a moving picture")
+    listening = argparse.ArgumentParser(add_help=False)
+    listening.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    for name, port, what in PORTS:
+        note = f"{what} (default: {port}; 0 picks one where it is listened on)"
+        listening.add_argument(f"--{name}-port", type=_port, default=port, help=note)
 
+    start = commands.add_parser("up", parents=[shared, listening], help="everything in one process tree")
+    start.add_argument("--demo", action="store_true", help="with a seller, products and a moving picture")
+    start.add_argument(
+        "--edges", type=_count, default=0, help="so many processes for sockets, on one port (default: 0)"
+    )
+    commands.add_parser("web", parents=[shared, listening], help="pages and API alone; as many as wanted")
+    commands.add_parser("edge", parents=[shared, listening], help="sockets alone; as many as wanted")
     commands.add_parser("check", parents=[shared], help="what is configured, and what is reachable")
     return parser
 

@@ -15,6 +15,11 @@ AppEnv = Literal["development", "test", "production"]
 KeepSecret = Callable[[str, Callable[[], str]], str]
 """`keep(name, make)`: the secret of that name, made once and kept where only we can read it."""
 
+SECRETS: Mapping[str, Callable[[], str]] = {
+    "JWT_SECRET": lambda: secrets.token_urlsafe(48),
+    "PROFILE_ENCRYPTION_KEY": lambda: secrets.token_hex(32),
+}
+
 
 @attrs.frozen(kw_only=True)
 class Environment:
@@ -35,11 +40,10 @@ def read_environment(environ: Mapping[str, str], keep: KeepSecret) -> Environmen
     app_env = environ.get("APP_ENV") or "development"
     if app_env not in ("development", "test", "production"):
         raise SettingsError(f"environment: APP_ENV must be development, test or production, not {app_env!r}")
-    wanted = {"JWT_SECRET": lambda: secrets.token_urlsafe(48), "PROFILE_ENCRYPTION_KEY": lambda: secrets.token_hex(32)}
-    missing = [name for name in wanted if not environ.get(name)]
+    missing = [name for name in SECRETS if not environ.get(name)]
     if missing and app_env == "production":
         raise SettingsError(f"environment: with APP_ENV=production these must be set: {', '.join(missing)}")
-    found = {name: environ.get(name) or keep(name.lower(), make) for name, make in wanted.items()}
+    found = {name: environ.get(name) or keep(name.lower(), make) for name, make in SECRETS.items()}
     if not re.fullmatch(r"[0-9a-fA-F]{64}", found["PROFILE_ENCRYPTION_KEY"]):
         raise SettingsError("environment: PROFILE_ENCRYPTION_KEY must be 64 hex digits")
     if len(found["JWT_SECRET"]) < 32:
@@ -60,6 +64,24 @@ def read_environment(environ: Mapping[str, str], keep: KeepSecret) -> Environmen
         # As browsers write them: lower-case, no slash at the end (Fetch, 3.2).
         cors_origins=tuple(origin.lower().rstrip("/") for origin in _several(environ.get("CORS_ORIGINS", ""))),
     )
+
+
+def read_shared_environment(
+    role: str, environ: Mapping[str, str], find_secret: Callable[[str], str | None]
+) -> Environment:
+    """For one process of several: it runs no servers and makes no secrets, since the others could not know them.
+    `find_secret(name)` looks where another process may have kept one. SettingsError names all that is missing."""
+    missing = [] if environ.get("DATABASE_URL") else ["DATABASE_URL"]
+    if _redis_url(environ) is None:
+        missing.append("REDIS_URL")
+    secrets_found = {name: environ.get(name) or find_secret(name.lower()) for name in SECRETS}
+    missing += [name for name, value in secrets_found.items() if not value]
+    if missing:
+        raise SettingsError(
+            f"environment: dorami {role} shares its work with other processes and needs {', '.join(missing)}; "
+            "secrets may also lie in the data directory of a dorami up (--data)"
+        )
+    return read_environment(environ, lambda name, _: secrets_found[name.upper()] or "")
 
 
 def _redis_url(environ: Mapping[str, str]) -> str | None:

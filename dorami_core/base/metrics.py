@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 Source = Callable[[], Any]
@@ -52,6 +53,27 @@ def _numbers(value: Any) -> Iterator[tuple[str | None, float]]:
         yield None, value
     elif isinstance(value, Mapping):
         yield from ((str(key), number) for key, number in value.items() if isinstance(number, (int, float)))
+
+
+class _Merged(Collector):
+    def __init__(self, expositions: Mapping[str, str]) -> None:
+        self._expositions = expositions
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        for process, text in self._expositions.items():
+            for found in text_string_to_metric_families(text):
+                family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
+                for sample in found.samples:
+                    family.add_sample(sample.name, {**sample.labels, "process": process}, sample.value)
+        yield from families.values()
+
+
+def merge_expositions(expositions: Mapping[str, str]) -> bytes:
+    """The metrics of several processes as one text, each sample with the label `process`; sums are the reader's."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Merged(expositions))
+    return generate_latest(registry)
 
 
 def _rows(answer: Any) -> Iterator[tuple[str, Any]]:

@@ -5,8 +5,6 @@ Source: engine.io-protocol, v4; refusals are JSON with the codes of the referenc
 
 from __future__ import annotations
 
-import secrets
-
 import trio
 
 from dorami_core.base.errors import DoramiError
@@ -79,7 +77,7 @@ def _text(exchange: Exchange, body: bytes) -> Answer:
 def _open_polling(exchange: Exchange) -> Answer:
     services = exchange.services
     session = Session(None, handshake_of(exchange), services)
-    session.polling = Polling(secrets.token_urlsafe(15))
+    session.polling = Polling(services.sessions.new_sid())
     if not services.sessions.add(session.polling.sid, session):
         raise DoramiError("UNAVAILABLE")
     return _text(exchange, session.begin(session.polling.sid, ("websocket",)).encode())

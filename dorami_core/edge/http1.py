@@ -77,16 +77,29 @@ def encode_head(status: int, headers: Headers) -> bytes:
 
 
 class HttpConnection:
-    """Requests of one connection, one after another."""
+    """Requests of one connection, one after another. `first` is what another process has read of it already."""
 
-    def __init__(self, sock: socket.socket, peer: str) -> None:
+    def __init__(self, sock: socket.socket, peer: str, first: bytes = b"") -> None:
         self.sock = sock
         self._peer = peer
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_MAX_BYTES)
+        self._received: bytearray | None = None
+        if first:
+            self._h11.receive_data(first)
+
+    @property
+    def received(self) -> bytes:
+        """All that came since the present request began, whatever follows it included; until `settle`."""
+        return bytes(self._received or b"")
+
+    def settle(self) -> None:
+        """The request is served here, so nobody asks for its bytes."""
+        self._received = None
 
     async def next_request(self) -> Request | None:
         """None at the end of the connection, or where no whole request came within 10 s; the body of a POST is still to
         be read. Raises BadRequest."""
+        self._received = bytearray(self._h11.trailing_data[0])
         with trio.move_on_after(REQUEST_TIMEOUT_S):
             try:
                 event = await self._next_event()
@@ -126,9 +139,12 @@ class HttpConnection:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             await trio.lowlevel.wait_readable(self.sock)
             try:
-                self._h11.receive_data(self.sock.recv(_READ_BYTES))
+                data = self.sock.recv(_READ_BYTES)
             except BlockingIOError:
                 continue
+            if self._received is not None:
+                self._received += data
+            self._h11.receive_data(data)
         return event
 
     def _build(self, event: h11.Request) -> Request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -11,32 +12,32 @@ import structlog
 import trio
 
 from dorami_core.base.errors import DoramiError
-from dorami_core.base.peers import is_served
+from dorami_core.base.peers import has_forwarded, is_loopback, is_served
 from dorami_core.edge import video
 from dorami_core.edge.connection import WebSocketTransport
 from dorami_core.edge.exchange import Answer, Exchange
 from dorami_core.edge.handshake import serve_engine_io
 from dorami_core.edge.http1 import BadRequest, Headers, HttpConnection, Request, error_body
 from dorami_core.edge.origins import cors_headers, is_allowed_origin, preflight
+from dorami_core.edge.placement import ENGINE_IO, HLS_FILE, LIVE_FLV, hand_over
 from dorami_core.edge.plain_transport import serve_plain
 from dorami_core.edge.services import EdgeServices
 
 log = structlog.get_logger()
 _METHODS = ("GET", "HEAD", "OPTIONS")
-_ENGINE_IO = ("/socket.io/", "/socket.io")
 _ENGINE_IO_METHODS = ("GET", "POST", "OPTIONS")
 _JSON = ("Content-Type", "application/json; charset=utf-8")
-_LIVE_FLV = re.compile(r"/live/(?:live/)?([a-z0-9-]{4,64})\.flv")
-_HLS_FILE = re.compile(r"/(?:hls|live)/([^/]+)")
+_METRICS = ("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 _BAD_STATUS = {413: "PAYLOAD_TOO_LARGE"}
 
 
-async def serve_connection(sock: socket.socket, peer: str, services: EdgeServices) -> None:
-    """One accepted connection until its end; the socket is closed. Network errors end it quietly."""
+async def serve_connection(sock: socket.socket, peer: str, services: EdgeServices, first: bytes = b"") -> None:
+    """One accepted connection until its end; the socket is closed. Network errors end it quietly. `first` is what the
+    process that accepted it has read."""
     counters = services.counters
     counters.open_connections += 1
     try:
-        transport = await _serve_http(sock, peer, services)
+        transport = await _serve_http(HttpConnection(sock, peer, first), services)
         if transport is not None:
             await transport.run()
     except (OSError, trio.TooSlowError, trio.ClosedResourceError):
@@ -50,8 +51,7 @@ async def serve_connection(sock: socket.socket, peer: str, services: EdgeService
             sock.close()
 
 
-async def _serve_http(sock: socket.socket, peer: str, services: EdgeServices) -> WebSocketTransport | None:
-    connection = HttpConnection(sock, peer)
+async def _serve_http(connection: HttpConnection, services: EdgeServices) -> WebSocketTransport | None:
     while True:
         try:
             request = await connection.next_request()
@@ -81,14 +81,17 @@ async def _serve_http(sock: socket.socket, peer: str, services: EdgeServices) ->
 async def _answer(
     request: Request, connection: HttpConnection, services: EdgeServices
 ) -> Answer | WebSocketTransport | None:
-    """None: the answer was sent and the connection is over."""
+    """None: the answer was sent and the connection is over, or it is another process's now."""
     origin, host = request.headers.get("origin"), request.headers.get("host")
     if not is_served(host or "", services.hosts):
         return _refuse(DoramiError("MISDIRECTED_REQUEST"), request, services, ())
     allowed = origin is None or is_allowed_origin(origin, host or "", services.cors_origins, services.web_port())
     exchange = Exchange(request, connection, services, cors_headers(origin, allowed), allowed)
     try:
-        is_engine_io = request.path in _ENGINE_IO
+        if services.place is not None and await hand_over(request, connection, services.place):
+            return None
+        connection.settle()
+        is_engine_io = request.path in ENGINE_IO
         if request.method == "OPTIONS":
             methods = ", ".join(_ENGINE_IO_METHODS if is_engine_io else _METHODS)
             return Answer(204, [*exchange.cors, *(preflight(methods) if allowed and origin else ())])
@@ -100,6 +103,8 @@ async def _answer(
             return serve_plain(exchange)
         if request.path == "/healthz":
             return Answer(200, [_JSON, ("Cache-Control", "no-store")], b'{"status":"ok"}')
+        if request.path == "/metrics" and is_loopback(request.peer) and not has_forwarded(request.headers):
+            return Answer(200, [_METRICS, ("Cache-Control", "no-store")], services.exposition())
         for pattern, serve in _PATTERNS:
             if match := pattern.fullmatch(request.path):
                 return await serve(exchange, match[1])
@@ -112,6 +117,8 @@ def _refuse(error: DoramiError, request: Request | None, services: EdgeServices,
     lang = request.lang if request is not None else "ko"
     status, body = error_body(error, services.catalogue, lang, services.clock)
     extra = [("Allow", ", ".join(_METHODS))] if status == 405 else []
+    if error.retry_after_ms is not None:
+        extra.append(("Retry-After", str(math.ceil(error.retry_after_ms / 1000))))
     return Answer(status, [_JSON, ("Cache-Control", "no-store"), *extra, *cors], body)
 
 
@@ -133,6 +140,6 @@ async def _hls(exchange: Exchange, name: str) -> Answer:
 
 
 _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[Exchange, str], Awaitable[Answer | None]]], ...] = (
-    (_LIVE_FLV, _flv),
-    (_HLS_FILE, _hls),
+    (LIVE_FLV, _flv),
+    (HLS_FILE, _hls),
 )

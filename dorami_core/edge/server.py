@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 
 import structlog
 import trio
@@ -15,7 +16,9 @@ from dorami_core.base.errors import ErrorCatalogue
 from dorami_core.base.peers import Proxies
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.handover import Handover
 from dorami_core.edge.outbox import OutboxLimits
+from dorami_core.edge.placement import Place
 from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.routes import serve_connection
@@ -37,7 +40,7 @@ _RETRY_S = 0.1
 
 async def serve_edge(
     host: str,
-    port: int,
+    port: int | None,
     *,
     settings: EdgeSettings,
     hosts: Collection[str],
@@ -54,10 +57,14 @@ async def serve_edge(
     clock: Clock | None = None,
     counters: EdgeCounters | None = None,
     flv_queue_max_bytes: int = 8_000_000,
+    shares_port: bool = False,
+    place: Place | None = None,
+    exposition: Callable[[], bytes] = bytes,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves until cancelled; `started` with the port. OSError where the address cannot be had, ValueError for a
-    trusted proxy that is neither address nor network.
+    trusted proxy that is neither address nor network. Port None: it listens nowhere and serves what its neighbours hand
+    over. `shares_port`: others of this user may listen there too, and the kernel deals the connections out.
 
     When cancelled every WebSocket is told 1001 and every waiting poll that its session is over, disconnect handlers get
     a second, and everything ends.
@@ -65,8 +72,8 @@ async def serve_edge(
     counters = counters or EdgeCounters()
     recovery = recovery or Recovery()
     proxies = Proxies(trusted_proxies)
-    listener = listen(host, port)
-    with listener:
+    sessions = SessionTable(process=place.handover.name if place is not None else "")
+    with nullcontext() if port is None else listen(host, port, shared=shares_port) as listener:
         async with trio.open_nursery() as outer:
             stop = trio.Event()
             workers, worker_scope = await outer.start(_run_workers, stop)
@@ -89,16 +96,21 @@ async def serve_edge(
                 counters=counters,
                 limits=OutboxLimits(settings.queue_max_bytes, settings.stall_s, wheel.enter),
                 wheel=wheel,
-                sessions=SessionTable(),
+                sessions=sessions,
                 workers=workers,
                 flv_queue_max_bytes=flv_queue_max_bytes,
+                place=place,
+                exposition=exposition,
             )
             try:
                 async with trio.open_nursery() as connections:
                     connections.start_soon(services.wheel.run)
+                    if place is not None:
+                        connections.start_soon(_take, place.handover, connections, services)
+                    if listener is not None:
+                        connections.start_soon(_accept, listener, connections, services)
                     connections.start_soon(recovery.run)
-                    task_status.started(listener.getsockname()[1])
-                    await _accept(listener, connections, services)
+                    task_status.started(listener.getsockname()[1] if listener is not None else 0)
             finally:
                 services.sessions.end_all("going_down")
                 rooms.unbind()
@@ -122,28 +134,52 @@ def _tick_s(settings: EdgeSettings) -> float:
     return min(max(shortest / 20, 0.01), 0.5)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def reserve(host: str, port: int) -> socket.socket:
+    """Holds a port, or one that the kernel picks, for processes of this user that listen there with `shares_port`; not
+    one connection comes here."""
+    return _bind(host, port, shared=True)
+
+
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A listening, non-blocking socket. Accepted ones inherit its options.
 
     A small send buffer, and a limit for what was not sent yet: a slow reader shows here and not after megabytes in the
     kernel.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, address = found[0]
-    listener = socket.socket(family, kind, protocol)
+    listener = _bind(host, port, shared=shared)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
-        listener.setblocking(False)
-        listener.bind(address)
         listener.listen(_BACKLOG)
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = found[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setblocking(False)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _take(handover: Handover, nursery: trio.Nursery, services: EdgeServices) -> None:
+    """Connections that neighbours accepted are served as if they had come here."""
+    while True:
+        arrival = await handover.take()
+        nursery.start_soon(serve_connection, arrival.sock, arrival.peer, services, arrival.first)
 
 
 async def _accept(listener: socket.socket, nursery: trio.Nursery, services: EdgeServices) -> None:

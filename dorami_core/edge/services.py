@@ -16,6 +16,7 @@ from dorami_core.base.principal import Principal
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.outbox import OutboxLimits
+from dorami_core.edge.placement import Place
 from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.sessions import SessionTable
@@ -46,12 +47,13 @@ class OpenDoor:
 
 class VideoOut(Protocol):
     async def serve_flv(self, stream_key: str, sink: ByteSink) -> None:
-        """Sends FLV from its header on until the stream ends. STREAM_NOT_FOUND is raised before anything is sent.
-        Cancelled when the viewer leaves."""
+        """Sends FLV from its header on until the stream ends. STREAM_NOT_FOUND is raised before anything is sent, or
+        UNAVAILABLE where video is not served here. Cancelled when the viewer leaves."""
         ...
 
     def hls_file(self, name: str) -> Path | None:
-        """The file of this name (`{streamKey}.m3u8`, a segment), or None. Names have no slash and no leading dot."""
+        """The file of this name (`{streamKey}.m3u8`, a segment), or None. Names have no slash and no leading dot.
+        Raises UNAVAILABLE where video is not served here."""
         ...
 
 
@@ -80,3 +82,7 @@ class EdgeServices:
     workers: trio.Nursery
     """Where handlers, flushers and drains run; outlives the connections by up to a second."""
     flv_queue_max_bytes: int
+    place: Place | None
+    """None where no other process can hand us a connection, or take one."""
+    exposition: Callable[[], bytes]
+    """The metrics of this process as Prometheus reads them."""

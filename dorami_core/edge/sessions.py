@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,10 +14,12 @@ _KEPT = 1000
 
 class SessionTable:
     """At most `limit`. When it is full the oldest session that joined no namespace gives way, so that handshakes that
-    lead nowhere do not lock others out."""
+    lead nowhere do not lock others out. `process` is the name that ids begin with, so that a neighbour knows whose
+    they are."""
 
-    def __init__(self, limit: int = MAX_SESSIONS) -> None:
+    def __init__(self, limit: int = MAX_SESSIONS, *, process: str = "") -> None:
         self._limit = limit
+        self._prefix = f"{process}." if process else ""
         self._sessions: dict[str, Session] = {}
         self._fresh: dict[str, Session] = {}
         self._moved: dict[str, None] = {}
@@ -24,6 +27,10 @@ class SessionTable:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def new_sid(self) -> str:
+        """`<process>.<random>`, or without a process the random part alone."""
+        return self._prefix + secrets.token_urlsafe(15)
 
     def add(self, sid: str, session: Session) -> bool:
         """False where all places are taken by sessions in use."""

@@ -28,6 +28,8 @@ POLL_S = 0.25
 KEPT_DAYS = 7
 PURGE_EVERY_S = 3600.0
 LOCK_KEY = 0x646F72616D690001
+CHANNEL = "dorami_outbox"
+RING_PAUSE_S = 0.02
 
 WRITE = """
 WITH new AS (
@@ -64,9 +66,15 @@ class Deliver(Protocol):
     def __call__(self, subscriber: str, hook: str, /, **facts: Any) -> Awaitable[None]: ...
 
 
+class Session(Queries, Protocol):
+    async def listen(self, channel: str, heard: Callable[[], None]) -> None:
+        """Calls `heard` for each NOTIFY until the session ends."""
+        ...
+
+
 class Sessions(Protocol):
     def acquire_session(self) -> Any:
-        """An async context manager of Queries on one connection, for a lock that a session holds."""
+        """An async context manager of a Session: one connection, for a lock that it holds and what it hears."""
         ...
 
 
@@ -95,8 +103,35 @@ class OutboxWriter:
         await tx.execute(WRITE, rows)
 
 
+class OutboxBell:
+    """Tells the deliverer, in whichever process it is, that something was written.
+
+    One NOTIFY for all commits of a moment, and outside of their transactions: with one inside, PostgreSQL would let
+    no two of them commit at the same time. One that is lost costs `POLL_S`.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._wanted = trio.Event()
+
+    def ring(self) -> None:
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """For ever; at most one NOTIFY every `RING_PAUSE_S`."""
+        while True:
+            await self._wanted.wait()
+            self._wanted = trio.Event()
+            try:
+                await self._db.execute("SELECT pg_notify($1, '')", CHANNEL)
+            except DoramiError as error:
+                log.warning("outbox.bell_failed", error=str(error))
+            await trio.sleep(RING_PAUSE_S)
+
+
 class Outbox:
-    """Delivers. `poke()` after a commit makes it look at once; it looks every `POLL_S` anyway, for other processes."""
+    """Delivers. `poke()` after a commit makes it look at once, or rings for the process that delivers; that one looks
+    every `POLL_S` anyway."""
 
     def __init__(
         self,
@@ -105,6 +140,7 @@ class Outbox:
         codec: EventCodec,
         subscribers: Callable[[str], Sequence[str]],
         deliver: Deliver,
+        ring: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = db
         self._sessions = sessions
@@ -114,6 +150,7 @@ class Outbox:
         }
         self._all = tuple(sorted({name for _, names in self._subscribers.values() for name in names}))
         self._deliver = deliver
+        self._ring = ring
         self._wake = trio.Event()
         self._delivered = self._failed = self._dead = 0
         self._is_deliverer = False
@@ -121,6 +158,8 @@ class Outbox:
 
     def poke(self) -> None:
         self._wake.set()
+        if not self._is_deliverer:
+            self._ring()
 
     def statistics(self) -> OutboxStatistics:
         return OutboxStatistics(self._delivered, self._failed, self._dead, self._is_deliverer, self._is_caught_up)
@@ -139,11 +178,12 @@ class Outbox:
                 self._is_deliverer = self._is_caught_up = False
             await trio.sleep(POLL_S)
 
-    async def _hold(self, session: Queries) -> None:
-        if not await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
-            return
+    async def _hold(self, session: Session) -> None:
+        while not await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):  # noqa: ASYNC110
+            await trio.sleep(POLL_S)
         self._is_deliverer = True
         await self._welcome()
+        await session.listen(CHANNEL, self.poke)
         while True:
             self._wake = trio.Event()
             await session.fetchval("SELECT 1")  # the lock lives and dies with this session

@@ -71,7 +71,8 @@ class CoreHooks:
 
     @hookspec
     def register_tasks(self) -> Iterable[BackgroundTask]:
-        """Functions that run as long as the process; one that fails is started again with a growing pause."""
+        """Functions that run for ever, in one of the processes that serve pages at a time; one that fails is started
+        again with a growing pause."""
 
     @hookspec
     def register_demo(self) -> DemoSeed:

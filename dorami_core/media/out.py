@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dorami_core.base.errors import DoramiError
 from dorami_core.media.hls import HlsWriter
 from dorami_core.media.hub import RelayHub
 from dorami_core.media.sinks import ByteSink
+
+RETRY_AFTER_MS = 5000
 
 
 class VideoOut:
@@ -21,3 +24,17 @@ class VideoOut:
 
     def hls_file(self, name: str) -> Path | None:
         return self._hls.file_of(name)
+
+
+class NoVideo:
+    """Implements the edge's `VideoOut` where the relays are in another process that cannot be reached from here."""
+
+    async def serve_flv(self, stream_key: str, sink: ByteSink) -> None:
+        raise self._refusal(stream_key)
+
+    def hls_file(self, name: str) -> Path | None:
+        raise self._refusal(name)
+
+    def _refusal(self, what: str) -> DoramiError:
+        """The stream may well be there, so this is no STREAM_NOT_FOUND."""
+        return DoramiError("UNAVAILABLE", retry_after_ms=RETRY_AFTER_MS, service="video", name=what)

@@ -47,6 +47,14 @@ class DataDirectory:
             return value
 
 
+def find_secret(path: str | os.PathLike[str], name: str) -> str | None:
+    """A secret that another process has made in its data directory; None where there is none. Needs no hold."""
+    try:
+        return (Path(path) / "secrets" / name).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 @contextmanager
 def open_data_directory(path: str | os.PathLike[str]) -> Iterator[DataDirectory]:
     """Creates the directory where it is missing, closes it to others (0700), and holds it until the block ends.

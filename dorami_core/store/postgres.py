@@ -83,6 +83,16 @@ class PostgresSession(_Calls):
         finally:
             self._turn.release()
 
+    async def listen(self, channel: str, heard: Callable[[], None]) -> None:
+        """From now on calls `heard`, outside of any task, for each NOTIFY on the channel; until the session ends."""
+
+        def hear(*_: Any) -> None:
+            heard()
+
+        async with self._turn:
+            with postgres_unreachable():
+                await to_asyncio(self._connection.add_listener, channel, hear)
+
 
 class PostgresTx(PostgresSession):
     """A transaction under way; see `dorami_core.hooks.Tx`."""

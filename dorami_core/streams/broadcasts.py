@@ -27,6 +27,7 @@ from dorami_core.streams.transitions import Transitions
 log = structlog.get_logger()
 
 RECOVER_LIMIT = 10_000
+HEAR_OF_ENDS_S = 1.0
 
 
 @attrs.frozen
@@ -73,6 +74,7 @@ class Broadcasts:
         """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(self._hear_of_ends)
             try:
                 for row in await store.list_on_air(self._db, RECOVER_LIMIT):
                     self._of(row.stream_key)
@@ -80,6 +82,18 @@ class Broadcasts:
                 await trio.sleep_forever()
             finally:
                 self._nursery = None
+
+    async def _hear_of_ends(self) -> None:
+        """Cuts publishers whose broadcast was ended for good by another process; it can only be seen in the row."""
+        while True:
+            await self._clock.sleep(HEAR_OF_ENDS_S)
+            try:
+                for stream_key in await store.list_closed(self._db, list(self._running)) if self._running else ():
+                    broadcast = self._running.get(stream_key)
+                    if broadcast is not None and broadcast.row is not None and not broadcast.row.closed:
+                        await broadcast.close()
+            except DoramiError as error:
+                log.warning("broadcast.ends_unknown", error=str(error))
 
     def status(self, stream_key: str) -> StreamStatus | None:
         """The status of a broadcast that this process owns at the moment; None for any other."""

@@ -74,6 +74,14 @@ async def list_newest(db: Queries, limit: int, offset: int = 0) -> list[StreamRo
     return await _list(db, "true", "created_at DESC, stream_key", limit, offset)
 
 
+async def list_closed(db: Queries, stream_keys: Sequence[StreamKey]) -> list[StreamKey]:
+    """Those of the named ones that were ended for good."""
+    rows = await db.fetch(
+        "SELECT stream_key FROM streams.streams WHERE closed AND stream_key = ANY($1)", list(stream_keys)
+    )
+    return [StreamKey(row["stream_key"]) for row in rows]
+
+
 async def _list(db: Queries, where: str, order: str, limit: int, offset: int) -> list[StreamRow]:
     return _rows(
         await db.fetch(

@@ -17,13 +17,14 @@ import attrs
 import httpx
 
 T = TypeVar("T")
-READY = re.compile(r"^dorami ready web=(\S+) edge=(\S+) rtmp=(\S+)$", re.MULTILINE)
+READY = re.compile(r"^dorami ready(?: web=(\S+))?(?: edge=(\S+))?(?: rtmp=(\S+))?$", re.MULTILINE)
 START_LIMIT_S = 60.0
 
 
 @attrs.define
 class RunningDorami:
-    """A started `dorami up`: its addresses, its process, its data directory."""
+    """A started `dorami up`, `web` or `edge`: its addresses ("" for what it does not serve), its process, its data
+    directory."""
 
     web: str
     edge: str
@@ -57,11 +58,15 @@ class RunningDorami:
         return httpx.Client(base_url=self.web, headers=headers, timeout=20)
 
     def metric(self, name: str) -> float:
-        """A value of /metrics; KeyError where there is none."""
-        for line in httpx.get(f"{self.web}/metrics").text.splitlines():
-            if line.startswith(name) and line[len(name)] in " {":
-                return float(line.rpartition(" ")[2])
-        raise KeyError(name)
+        """A value of /metrics, of all processes and labels together; KeyError where there is none."""
+        found = [
+            float(line.rpartition(" ")[2])
+            for line in httpx.get(f"{self.web or self.edge}/metrics").text.splitlines()
+            if line.startswith(name) and line[len(name)] in " {"
+        ]
+        if not found:
+            raise KeyError(name)
+        return sum(found)
 
 
 def eventually(check: Callable[[], T], *, within_s: float = 20.0) -> T:
@@ -76,16 +81,18 @@ def eventually(check: Callable[[], T], *, within_s: float = 20.0) -> T:
 def start_dorami(
     data: Path,
     *options: str,
+    role: str = "up",
     environ: Mapping[str, str] | None = None,
     cores: Sequence[int] | None = None,
 ) -> RunningDorami:
-    """Starts `dorami up` on free ports and waits for its ready line; RuntimeError with its log where none comes.
+    """Starts `dorami up`, or another role, on free ports and waits for its ready line; RuntimeError with its log where
+    none comes. A role that is found by others gets a port of its own by an option.
 
     `cores` pins the process and what it starts to these CPUs.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
-    log = data.parent / f"{data.name}.log"
-    command = [sys.executable, "-m", "dorami_core.cli", "up", "--data", str(data)]
+    log = data.parent / (f"{data.name}.log" if role == "up" else f"{data.name}.{role}.{time.monotonic_ns()}.log")
+    command = [sys.executable, "-m", "dorami_core.cli", role, "--data", str(data)]
     command += ["--web-port", "0", "--edge-port", "0", "--rtmp-port", "0", *options]
     pin: dict[str, Any] = {"preexec_fn": lambda: os.sched_setaffinity(0, cores)} if cores else {}
     with log.open("ab") as sink:
@@ -97,7 +104,7 @@ def start_dorami(
     while time.monotonic() < deadline:
         text = log.read_bytes()[start:].decode("utf-8", "replace")
         if ready := READY.search(text):
-            return RunningDorami(ready[1], ready[2], ready[3], process, data, log)
+            return RunningDorami(ready[1] or "", ready[2] or "", ready[3] or "", process, data, log)
         if process.poll() is not None:
             break
         time.sleep(0.02)

@@ -12,6 +12,7 @@ import trio
 from quart import Response, g
 
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.metrics import merge_expositions
 from dorami_core.base.peers import is_loopback
 from dorami_core.base.principal import Access
 from dorami_core.hooks.http import Request
@@ -108,6 +109,9 @@ def metrics_view(deps: WebDependencies) -> View:
         if not has_token and not (is_loopback(incoming.peer) and incoming.is_direct):
             return error_response(DoramiError("NOT_FOUND"), incoming, deps)
         body = prometheus_client.generate_latest(deps.metrics)
+        others = await deps.metrics_of_others()
+        if others:
+            body = merge_expositions({"main": body.decode(), **others})
         return Response(body, 200, content_type=prometheus_client.CONTENT_TYPE_LATEST)
 
     return view

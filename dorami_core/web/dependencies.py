@@ -26,6 +26,10 @@ class HealthCheck:
     required: bool = True
 
 
+async def of_nobody() -> Mapping[str, str]:
+    return {}
+
+
 @attrs.frozen(kw_only=True)
 class WebDependencies:
     """Handed in by the composition root; nothing in here is optional to have, much is optional to say."""
@@ -46,5 +50,7 @@ class WebDependencies:
     """Addresses or networks whose forwarded headers count."""
     metrics_token: str = ""
     """A bearer that may read /metrics from anywhere; empty: loopback only."""
+    metrics_of_others: Callable[[], Awaitable[Mapping[str, str]]] = of_nobody
+    """What further processes show at /metrics, by their names; they are shown along with our own."""
     health_checks: Mapping[str, HealthCheck] = attrs.field(factory=dict)
     templates: Sequence[Templates] = ()

@@ -20,9 +20,10 @@ from dorami_core.base.ids import GuestId, UserId
 from dorami_core.base.principal import Principal, UserIdentity
 from dorami_core.base.settings import EdgeSettings
 from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.placement import Place
 from dorami_core.edge.rooms import RoomIndex
 from dorami_core.edge.server import serve_edge
-from dorami_core.edge.services import Admission
+from dorami_core.edge.services import Admission, VideoOut
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.edge.websocket import apply_mask
 from dorami_core.media.sinks import ByteSink
@@ -248,11 +249,13 @@ async def running_edge(
     web_port: int = 8000,
     trusted_proxies: tuple[str, ...] = (),
     flv_queue_max_bytes: int = 8_000_000,
+    place: Place | None = None,
+    video: VideoOut | None = None,
     admission: Admission | None = None,
     **settings: Any,
 ) -> AsyncIterator[Edge]:
     section = EdgeSettings(**settings)
-    rooms, counters, video = RoomIndex(section.gather_max_s), EdgeCounters(), VideoFolder(folder)
+    rooms, counters, own_video = RoomIndex(section.gather_max_s), EdgeCounters(), VideoFolder(folder)
     registry = registry or SocketRegistry(["/"])
     async with trio.open_nursery() as nursery:
 
@@ -269,17 +272,19 @@ async def running_edge(
                 admission=admission,
                 sockets=registry,
                 rooms=rooms,
-                video=video,
+                video=video or own_video,
                 catalogue=ErrorCatalogue(),
                 counters=counters,
                 flv_queue_max_bytes=flv_queue_max_bytes,
+                place=place,
+                exposition=lambda: b"edge_is_here 1\n",
                 task_status=task_status,
             )
 
         port = await nursery.start(serve)
         streams: list[trio.SocketStream] = []
         try:
-            yield Edge(port, registry, rooms, counters, video, nursery.cancel_scope.cancel, streams)
+            yield Edge(port, registry, rooms, counters, own_video, nursery.cancel_scope.cancel, streams)
         finally:
             for stream in streams:
                 stream.socket.close()

@@ -325,7 +325,7 @@ class FullListener:
 
 async def test_without_file_descriptors_it_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listen = server.listen
-    monkeypatch.setattr(server, "listen", lambda host, port: FullListener(listen(host, port)))
+    monkeypatch.setattr(server, "listen", lambda host, port, **_: FullListener(listen(host, port)))
     async with running_edge(folder) as edge:
         with trio.fail_after(5):
             # fails, fails again with the spare descriptor given up, fails, and then the newcomer is closed
@@ -340,7 +340,7 @@ async def test_without_file_descriptors_it_goes_on(folder: Path, monkeypatch: py
 
 async def test_a_lost_race_for_the_spare_descriptor_is_survived(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listen, open_spare, tries = server.listen, server._open_spare, [True, False, True]
-    monkeypatch.setattr(server, "listen", lambda host, port: FullListener(listen(host, port)))
+    monkeypatch.setattr(server, "listen", lambda host, port, **_: FullListener(listen(host, port)))
     monkeypatch.setattr(server, "_open_spare", lambda: open_spare() if tries.pop(0) else None)
     async with running_edge(folder) as edge:
         with trio.fail_after(5):

@@ -1,0 +1,406 @@
+"""What the roles are made of: each part is built from the ones above it. `app.py` says which role has which."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+from prometheus_client import CollectorRegistry, generate_latest
+from quart_trio import QuartTrio
+
+from dorami_core.base.clock import Clock, SystemClock
+from dorami_core.base.coalescing import Coalesced
+from dorami_core.base.environment import Environment
+from dorami_core.base.errors import ErrorCatalogue
+from dorami_core.base.settings import (
+    CORE_SECTIONS,
+    ChatSettings,
+    EdgeSettings,
+    LimitSettings,
+    MediaSettings,
+    PresenceSettings,
+    RtmpSettings,
+    Settings,
+    StreamSettings,
+    WebSettings,
+    load_settings,
+)
+from dorami_core.base.supervision import supervise
+from dorami_core.chat.briefly import Briefly
+from dorami_core.chat.desk import ChatDesk, open_desk
+from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.handover import Handover
+from dorami_core.edge.link import RedisLink
+from dorami_core.edge.neighbours import read_metrics
+from dorami_core.edge.placement import Place
+from dorami_core.edge.recovery import Recovery
+from dorami_core.edge.rooms import RoomIndex
+from dorami_core.edge.server import serve_edge
+from dorami_core.edge.services import VideoOut
+from dorami_core.edge.sockets import SocketRegistry
+from dorami_core.events.codec import EventCodec
+from dorami_core.events.outbox import Outbox, OutboxBell, OutboxWriter
+from dorami_core.events.streams import STREAM_EVENTS
+from dorami_core.hooks.dispatch import Dispatcher
+from dorami_core.hooks.host import StreamStatus
+from dorami_core.hooks.hosting import PluginHost, Ports, Shared
+from dorami_core.hooks.loader import Loaded, load_plugins
+from dorami_core.identity.addresses import AddressCipher
+from dorami_core.identity.sessions import SessionStore
+from dorami_core.identity.tokens import Authenticator, derive_key
+from dorami_core.identity.users import Users
+from dorami_core.media.hub import RelayHub, open_relay_hub
+from dorami_core.presence import sockets as presence_sockets
+from dorami_core.presence.ledger import RedisLedger
+from dorami_core.presence.viewers import SharedViewers
+from dorami_core.store.deadlines import DeadlineRunner, DeadlineStore
+from dorami_core.store.embedded.postgres import embedded_postgres
+from dorami_core.store.embedded.redis import embedded_redis
+from dorami_core.store.migrations import CORE, MigrationSource, migrate
+from dorami_core.store.postgres import PostgresDatabase, open_database
+from dorami_core.store.redis import RedisStore, open_redis
+from dorami_core.store.sole import SoleWorker
+from dorami_core.streams import routes as stream_routes
+from dorami_core.streams import sockets as stream_sockets
+from dorami_core.streams.announce import StreamAnnouncer
+from dorami_core.streams.broadcasts import Broadcasts
+from dorami_core.streams.service import StreamService
+from dorami_core.streams.session import Companion
+from dorami_core.web.app import build_app
+from dorami_core.web.auth_routes import IdentityRoutes
+from dorami_core.web.csrf import CsrfTokens
+from dorami_core.web.dependencies import HealthCheck, WebDependencies, of_nobody
+from dorami_core.web.housekeeping import keep_house
+from dorami_core.web.router import WebRouter
+
+STATUS_KNOWN_S = 1.0
+"""How long the chat goes by what it knows of a broadcast that another process runs."""
+Sources = Mapping[str, Any]
+"""Statistics by the name of their part, as `make_registry` takes them."""
+
+
+@asynccontextmanager
+async def with_servers(environment: Environment, data: Path) -> AsyncIterator[Environment]:
+    """The environment with an address for PostgreSQL and Redis: embedded ones where none was named."""
+    async with AsyncExitStack() as stack:
+        if environment.database_url is None:
+            url = await stack.enter_async_context(embedded_postgres(data))
+            environment = attrs.evolve(environment, database_url=url)
+        if environment.redis_url is None:
+            url = await stack.enter_async_context(embedded_redis(data))
+            environment = attrs.evolve(environment, redis_url=url)
+        yield environment
+
+
+@attrs.frozen(kw_only=True)
+class Base:
+    """What every process has: settings, plugins, stores, an empty hub of relays."""
+
+    environment: Environment
+    settings: Settings
+    plugins: Loaded
+    dispatcher: Dispatcher
+    catalogue: ErrorCatalogue
+    codec: EventCodec
+    clock: Clock
+    ports: Ports
+    db: PostgresDatabase
+    redis: RedisStore
+    hub: RelayHub
+
+    def statistics(self) -> Sources:
+        return {
+            "hook": self.dispatcher.statistics,
+            "postgres": self.db.statistics,
+            "redis": self.redis.statistics,
+            "relay": self.hub.statistics,
+        }
+
+
+@asynccontextmanager
+async def open_base(
+    environment: Environment, settings_file: Path | None, ports: Ports, *, pool: int = 16
+) -> AsyncIterator[Base]:
+    """PostgreSQL is migrated, by whoever comes first. `pool` is the largest number of connections to it."""
+    assert environment.database_url is not None
+    assert environment.redis_url is not None
+    plugins = load_plugins()
+    settings = load_settings(settings_file, os.environ, {**CORE_SECTIONS, **plugins.settings_sections()})
+    dispatcher = Dispatcher(plugins.manager)
+    catalogue = ErrorCatalogue()
+    for _, codes in dispatcher.register("register_error_codes"):
+        catalogue.add(codes)
+    codec = EventCodec(STREAM_EVENTS)
+    for _, kinds in dispatcher.register("register_events"):
+        for kind in kinds:
+            codec.add(kind)
+    packages = dict(dispatcher.register("register_migrations"))
+    sources = [
+        MigrationSource(plugin.name, packages[plugin.name]) for plugin in plugins.ordered if plugin.name in packages
+    ]
+    await migrate(environment.database_url, [CORE, *sources])
+    writer = OutboxWriter(codec)
+    async with (
+        open_database(environment.database_url, min_size=min(2, pool), max_size=pool, outbox_writer=writer) as db,
+        open_redis(environment.redis_url) as redis,
+        open_relay_hub(settings.section(MediaSettings)) as hub,
+    ):
+        yield Base(
+            environment=environment,
+            settings=settings,
+            plugins=plugins,
+            dispatcher=dispatcher,
+            catalogue=catalogue,
+            codec=codec,
+            clock=SystemClock(),
+            ports=ports,
+            db=db,
+            redis=redis,
+            hub=hub,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Core:
+    """The services that plugins, pages and sockets are written against; in every process."""
+
+    base: Base
+    authenticator: Authenticator
+    bell: OutboxBell
+    users: Users
+    link: RedisLink
+    rooms: RoomIndex
+    recovery: Recovery
+    viewers: SharedViewers
+    broadcasts: Broadcasts
+    streams: StreamService
+    chat: ChatDesk
+
+    def statistics(self) -> Sources:
+        return {
+            **self.base.statistics(),
+            "presence": self.viewers.statistics,
+            **self.chat.statistics(),
+            "rooms": self.rooms.statistics,
+            "link": self.link.statistics,
+            "recovery": self.recovery.statistics,
+        }
+
+    async def start(self, services: trio.Nursery) -> None:
+        await services.start(self.link.run, self.rooms)
+        services.start_soon(supervise, "outbox bell", self.bell.run)
+        services.start_soon(supervise, "presence", self.viewers.run)
+        await self.chat.start(services)
+
+
+def build_core(base: Base, companions: Sequence[Companion] = ()) -> Core:
+    """`companions` run with every broadcast, in the process that runs `broadcasts`; elsewhere these only know the
+    rows."""
+    settings, clock = base.settings, base.clock
+    link = RedisLink(base.redis)
+    rooms = RoomIndex(settings.section(EdgeSettings).gather_max_s, link)
+    lease_s = settings.section(PresenceSettings).lease_s
+    viewers = SharedViewers(rooms, clock, RedisLedger(base.redis, lease_s=lease_s), lease_s=lease_s)
+    broadcasts = Broadcasts(
+        base.db,
+        base.dispatcher,
+        base.hub,
+        clock,
+        grace_s=settings.section(StreamSettings).grace_s,
+        companions=companions,
+        viewer_count=viewers.count,
+    )
+    viewers.on_count = broadcasts.report_viewers
+    streams = StreamService(
+        base.db,
+        broadcasts,
+        clock,
+        rtmp_port=lambda: base.ports.rtmp,
+        rtmp_public_host=settings.section(RtmpSettings).public_host,
+        viewer_count=viewers.count,
+    )
+    base.plugins.add_internal(StreamAnnouncer(rooms, streams))
+    users = Users(base.db, AddressCipher(base.environment.profile_encryption_key), base.environment.admin_emails)
+    shared = Shared(base.db, rooms, DeadlineStore(), streams, users, base.dispatcher, clock, settings, base.ports)
+    for plugin in base.plugins.ordered:
+        base.dispatcher.register_one(plugin.name, "register_services", host=PluginHost(plugin, shared))
+    statuses = Briefly(streams.status, clock, STATUS_KNOWN_S)
+    base.db.after_commit.append(statuses.clear)
+
+    async def status_of(stream_key: str) -> StreamStatus | None:
+        return broadcasts.status(stream_key) or await statuses.get(stream_key)
+
+    chat = open_desk(
+        base.db,
+        base.redis,
+        link,
+        rooms,
+        users,
+        base.dispatcher,
+        clock,
+        settings.section(ChatSettings),
+        status_of,
+        settings.section(LimitSettings).exempt_addresses,
+    )
+    return Core(
+        base=base,
+        bell=OutboxBell(base.db),
+        authenticator=Authenticator(base.environment.jwt_secret, clock),
+        users=users,
+        link=link,
+        rooms=rooms,
+        recovery=Recovery(base.redis),
+        viewers=viewers,
+        broadcasts=broadcasts,
+        streams=streams,
+        chat=chat,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Delivery:
+    """What is done after a commit and when its time has come, by one process at a time; where pages are served."""
+
+    outbox: Outbox
+    deadlines: DeadlineRunner
+    sole: SoleWorker
+
+    def statistics(self) -> Sources:
+        return {
+            "outbox": self.outbox.statistics,
+            "deadline": self.deadlines.statistics,
+            "sole_worker": self.sole.statistics,
+        }
+
+    def start(self, services: trio.Nursery) -> None:
+        services.start_soon(supervise, "outbox", self.outbox.run)
+        services.start_soon(supervise, "sole worker", self.sole.run)
+
+
+def build_delivery(core: Core) -> Delivery:
+    base = core.base
+    outbox = Outbox(base.db, base.db, base.codec, base.dispatcher.subscribers, base.dispatcher.deliver, core.bell.ring)
+    base.db.after_commit.append(outbox.poke)
+    handlers = {
+        kind: handler for _, found in base.dispatcher.register("register_deadlines") for kind, handler in found.items()
+    }
+    deadlines = DeadlineRunner(base.db, handlers)
+    sole = SoleWorker(base.db)
+    sole.add("deadlines", deadlines.run)
+    sole.add("outbox purge", outbox.keep_house)
+    sole.add("housekeeping", partial(keep_house, base.db))
+    for name, tasks in base.dispatcher.register("register_tasks"):
+        for task in tasks:
+            sole.add(name, task)
+    return Delivery(outbox=outbox, deadlines=deadlines, sole=sole)
+
+
+def build_web(core: Core, metrics: CollectorRegistry, handover: Handover | None = None) -> QuartTrio:
+    """Pages and `/api`. With `handover` its /metrics show those of the neighbours too."""
+    base, environment = core.base, core.base.environment
+    settings = base.settings.section(WebSettings)
+    router = WebRouter()
+    IdentityRoutes(
+        core.users, SessionStore(base.db), core.authenticator, dev_login=environment.app_env != "production"
+    ).register(router)
+    stream_routes.register(router, core.streams)
+    core.chat.register_routes(router)
+    base.dispatcher.register("register_routes", router=router)
+    of_others = of_nobody if handover is None else partial(read_metrics, handover)
+    return build_app(
+        router,
+        WebDependencies(
+            db=base.db,
+            authenticator=core.authenticator,
+            csrf=CsrfTokens(derive_key(environment.jwt_secret, "csrf")),
+            catalogue=base.catalogue,
+            clock=base.clock,
+            app_env=environment.app_env,
+            edge_port=lambda: base.ports.edge,
+            metrics=metrics,
+            csrf_enabled=environment.csrf_enabled,
+            hosts=settings.hosts,
+            cors_origins=environment.cors_origins,
+            trusted_proxies=settings.trusted_proxies,
+            metrics_token=settings.metrics_token,
+            health_checks={
+                "database": HealthCheck(partial(base.db.fetchval, "SELECT 1")),
+                "redis": HealthCheck(base.redis.ping, required=False),
+                "rooms": HealthCheck(core.link.ping, required=False),
+            },
+            templates=[templates for _, templates in base.dispatcher.register("register_templates")],
+            metrics_of_others=of_others,
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Edge:
+    """Sockets of viewers, and video for whoever asks."""
+
+    core: Core
+    place: Place
+    sockets: SocketRegistry
+    snapshots: Coalesced[Any]
+    counters: EdgeCounters
+
+    def statistics(self) -> Sources:
+        return {
+            "edge": self.counters.statistics,
+            "handover": self.place.handover.statistics,
+            "snapshot": self.snapshots.statistics,
+        }
+
+    async def serve(
+        self,
+        host: str,
+        port: int | None,
+        video: VideoOut,
+        metrics: CollectorRegistry,
+        *,
+        shares_port: bool = False,
+        task_status: trio.TaskStatus[int],
+    ) -> None:
+        """`serve_edge` with all that it needs."""
+        base = self.core.base
+        settings = base.settings.section(WebSettings)
+        await serve_edge(
+            host,
+            port,
+            settings=base.settings.section(EdgeSettings),
+            hosts=settings.hosts,
+            cors_origins=base.environment.cors_origins,
+            trusted_proxies=settings.trusted_proxies,
+            web_port=lambda: base.ports.web,
+            authenticator=self.core.authenticator,
+            admission=self.core.chat.bans,
+            sockets=self.sockets,
+            rooms=self.core.rooms,
+            recovery=self.core.recovery,
+            video=video,
+            catalogue=base.catalogue,
+            clock=base.clock,
+            counters=self.counters,
+            flv_queue_max_bytes=2 * base.settings.section(MediaSettings).viewer_queue_max_bytes,
+            shares_port=shares_port,
+            place=self.place,
+            exposition=partial(generate_latest, metrics),
+            task_status=task_status,
+        )
+
+
+def build_edge(core: Core, place: Place) -> Edge:
+    sockets, base = SocketRegistry(), core.base
+    snapshots = stream_sockets.register(
+        sockets, core.streams, core.viewers, base.dispatcher, base.clock, core.chat.store
+    )
+    presence_sockets.register(sockets, core.streams, core.viewers)
+    core.chat.register_sockets(sockets)
+    base.dispatcher.register("register_sockets", sockets=sockets)
+    return Edge(core=core, place=place, sockets=sockets, snapshots=snapshots, counters=EdgeCounters())
