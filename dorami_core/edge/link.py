@@ -24,8 +24,6 @@ log = structlog.get_logger()
 _WAITING_MAX = 10_000
 _BATCH = 200
 _RETRY_S, _RETRY_MAX_S = 0.05, 2.0
-_SWEEP_S = 5.0
-_ARGUMENTS = 5
 
 Argument = str | bytes | int | float
 Script = Callable[[Sequence[Argument], Sequence[Argument]], Awaitable[Any]]
@@ -54,7 +52,6 @@ class Hearing(Protocol):
     def hear_alone(self, said: Draft) -> None: ...
     def begin_alone(self) -> None: ...
     async def reopen(self) -> None: ...
-    async def sweep(self) -> None: ...
 
 
 @attrs.frozen
@@ -169,7 +166,6 @@ class RedisLink:
                         is_first = False
                     else:
                         log.info("rooms.link_up")
-                    nursery.start_soon(self._sweep, hearing)
                     await self._publish()
             except* DoramiError:
                 if is_up:
@@ -223,11 +219,6 @@ class RedisLink:
             self._said += len(batch)
             for _ in batch:
                 self._waiting.popleft()
-
-    async def _sweep(self, hearing: Hearing) -> None:
-        while True:
-            await trio.sleep(_SWEEP_S)
-            await hearing.sweep()
 
     def _build(self, namespace: str, fields: Sequence[Any]) -> Heard:
         room, number, seq, epoch, origin, at, payload = fields

@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from dorami_core.edge.counters import EdgeCounters
+from dorami_core.edge.wheel import Ticket
 from dorami_core.edge.wire import Chunk
 from dorami_core.hooks.sockets import Delivery
 
@@ -29,7 +30,7 @@ class OutboxLimits:
 
     max_bytes: int
     stall_s: float = 20.0
-    watch: Callable[[Outbox, float], None] | None = None
+    watch: Callable[[Outbox, float], Ticket] | None = None
 
 
 class Outbox:
@@ -49,7 +50,6 @@ class Outbox:
         "_closing",
         "_counters",
         "_droppable",
-        "_is_watched",
         "_limits",
         "_nursery",
         "_on_change",
@@ -59,6 +59,7 @@ class Outbox:
         "_serial",
         "_since",
         "_sock",
+        "_ticket",
         "lost",
     )
 
@@ -74,7 +75,7 @@ class Outbox:
         self._nursery = nursery
         self._limits = limits
         self._asked = 0
-        self._is_watched = False
+        self._ticket: Ticket | None = None
         self._counters = counters
         self._on_change = on_change
         # without a socket there always is a queue
@@ -171,6 +172,8 @@ class Outbox:
         """Closes the socket; whoever waits for it gets ClosedResourceError. Idempotent."""
         self._closing = True
         self._clear()
+        if self._ticket is not None:
+            self._ticket.cancel()
         if self._sock is not None and self._sock.fileno() >= 0:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
@@ -197,14 +200,13 @@ class Outbox:
         self._nursery.start_soon(self._drain)
 
     def _watch(self) -> None:
-        if self._limits.watch is not None and not self._is_watched:
-            self._is_watched = True
-            self._limits.watch(self, trio.current_time() + self._limits.stall_s)
+        if self._limits.watch is not None and self._ticket is None:
+            self._ticket = self._limits.watch(self, trio.current_time() + self._limits.stall_s)
 
     def on_time(self, now: float) -> float | None:
         """The timer wheel's turn: how long has the oldest byte waited?"""
         if self._sock is None or self._queue is None:
-            self._is_watched = False
+            self._ticket = None
             return None
         if now - self._since < self._limits.stall_s:
             return self._since + self._limits.stall_s

@@ -16,6 +16,7 @@ from dorami_core.base.principal import Principal
 from dorami_core.edge.client_socket import ClientSocket
 from dorami_core.edge.outbox import Outbox
 from dorami_core.edge.services import EdgeServices
+from dorami_core.edge.wheel import Ticket
 from dorami_core.edge.wire import WireFormat
 
 KICK_S = 1.0
@@ -47,7 +48,7 @@ class Peer(ABC):
     going_down = 1001
     """The close code of a server that stops."""
 
-    __slots__ = ("_guest", "_handshake", "_reason", "_resumed", "outbox", "services", "sockets", "wire")
+    __slots__ = ("_guest", "_handshake", "_reason", "_resumed", "_ticket", "outbox", "services", "sockets", "wire")
 
     def __init__(
         self, sock: socket.socket | None, handshake: Handshake, services: EdgeServices, wire: WireFormat
@@ -60,6 +61,7 @@ class Peer(ABC):
         self._guest: tuple[Principal, str | None] | None = None
         self._reason: str | None = None
         self._resumed: trio.Event | None = None
+        self._ticket: Ticket | None = None
 
     @property
     def address(self) -> str:
@@ -85,6 +87,19 @@ class Peer(ABC):
         if error.details:
             answer["details"] = error.details
         return answer
+
+    def _watch(self, at: float) -> None:
+        """Times are watched from now on, until `_forget`."""
+        self._ticket = self.services.wheel.enter(self, at)
+
+    def _forget(self) -> None:
+        """Nothing of the session is kept for its times."""
+        if self._ticket is not None:
+            self._ticket.cancel()
+
+    @abstractmethod
+    def on_time(self, now: float) -> float | None:
+        """The timer wheel's turn."""
 
     def resume(self) -> None:
         """A full queue of events has room again, or the session is over."""

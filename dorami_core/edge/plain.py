@@ -82,7 +82,7 @@ class PlainSession(Peer):
     async def start(self) -> None:
         """Says hello; Ended with 4401 or 4403 for a token or person that is not let in."""
         self.services.counters.open_sessions += 1
-        self.services.wheel.enter(self, self._heartbeat.look_at(trio.current_time()))
+        self._watch(self._heartbeat.look_at(trio.current_time()))
         who = await self._identify({})
         hello = {"sid": self.sid, **who, "maxPayload": self.services.settings.max_payload_bytes}
         self._say({"event": "hello", "data": hello})
@@ -120,6 +120,7 @@ class PlainSession(Peer):
         self._reason = reason
         self.services.counters.disconnects[reason] += 1
         self.services.counters.open_sessions -= 1
+        self._forget()
         self.services.recovery.note(self.sid, reason)
         for found in self.sockets.values():
             found.disconnect(reason)

@@ -4,75 +4,22 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import attrs
 import trio
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import ViewerId
 from dorami_core.edge.message import Draft, Message, draft
+from dorami_core.edge.namespace import Namespace, RoomStatistics, count
 from dorami_core.edge.room import Member, Room, Tally
-from dorami_core.edge.roomlog import CONTROL, EVERYONE, KEPT_BYTES, KEPT_EVENTS, KEPT_S, Heard, Link, Log, Window
+from dorami_core.edge.roomlog import CONTROL, EVERYONE, KEPT_S, Heard, Link, Log, Window
 from dorami_core.edge.wire import Chunk, Place
 from dorami_core.hooks.sockets import Delivery, RoomPosition
 
-
-@attrs.frozen
-class RoomStatistics:
-    rooms: int
-    members: int
-    """Sum over all rooms but those of whole namespaces."""
-    sockets: int
-    viewers: int
-    messages: int
-    encodes: int
-    deliveries: int
-    sends: int
-    """`deliveries / sends` says how much gathering saved."""
-    flushes: int
-    kept: int
-    """Events in the logs."""
-    kept_bytes: int
-    gaps: int
-    """Rooms whose members had to be cut since what they missed was no longer known."""
-
-
-class _Namespace:
-    """Everything of one namespace in this process."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.rooms: dict[str, Room] = {}
-        self.viewers: dict[ViewerId, dict[Member, None]] = {}
-        self.number = 0
-        """Of the last event that was heard, whichever its room."""
-        self.kept: deque[tuple[Log, Message]] = deque()
-        self.kept_bytes = 0
-
-    def room_of(self, name: str) -> Room | None:
-        """Where events of this room are kept: those of single people with those of everybody."""
-        return self.rooms.get(EVERYONE if name.startswith("@") else name)
-
-    def keep(self, log: Log, message: Message, now: float) -> None:
-        log.add(message)
-        self.kept.append((log, message))
-        self.kept_bytes += message.size
-        while self.kept and (
-            len(self.kept) > KEPT_EVENTS or self.kept_bytes > KEPT_BYTES or self.kept[0][1].at < now - KEPT_S
-        ):
-            oldest, gone = self.kept.popleft()
-            self.kept_bytes -= gone.size
-            if oldest.messages and oldest.messages[0] is gone:
-                oldest.forget_oldest()
-
-    def forget(self) -> None:
-        self.kept.clear()
-        self.kept_bytes = 0
-        self.number = 0
+SWEEP_S = 5.0
 
 
 class RoomIndex:
@@ -89,7 +36,7 @@ class RoomIndex:
         self.link = link
         self._told_max_bytes = told_max_bytes
         self._gather_max_s = gather_max_s
-        self._spaces: dict[str, _Namespace] = {}
+        self._spaces: dict[str, Namespace] = {}
         self._nursery: trio.Nursery | None = None
         self._serial = 0
         self._gaps = 0
@@ -135,24 +82,7 @@ class RoomIndex:
             self.hear_alone(said)
 
     def statistics(self) -> RoomStatistics:
-        tally, spaces = self._tally, list(self._spaces.values())
-        everyone = [space.rooms[EVERYONE] for space in spaces if EVERYONE in space.rooms]
-        rooms = [room for space in spaces for room in space.rooms.values() if room.name != EVERYONE]
-        occupied = [room for room in rooms if room.members]
-        return RoomStatistics(
-            rooms=len(occupied),
-            members=sum(len(some) for room in occupied for some in room.members.values()),
-            sockets=sum(len(some) for room in everyone for some in room.members.values()),
-            viewers=sum(len(space.viewers) for space in spaces),
-            messages=tally.messages,
-            encodes=tally.encodes,
-            deliveries=tally.deliveries,
-            sends=tally.sends,
-            flushes=tally.flushes,
-            kept=sum(len(space.kept) for space in spaces),
-            kept_bytes=sum(space.kept_bytes for space in spaces),
-            gaps=self._gaps,
-        )
+        return count(self._spaces.values(), self._tally, self._gaps)
 
     # what sockets do
 
@@ -327,7 +257,7 @@ class RoomIndex:
             space.keep(room.log, message, message.at)
         self._tell(space, room, message)
 
-    def _hear(self, space: _Namespace, room: Room, heard: Heard) -> None:
+    def _hear(self, space: Namespace, room: Room, heard: Heard) -> None:
         message = _message(heard)
         if message.place is not None:
             space.number = max(space.number, heard.number)
@@ -336,7 +266,7 @@ class RoomIndex:
         if not heard.is_known:
             self._tell(space, room, message)
 
-    def _tell(self, space: _Namespace, room: Room, message: Message) -> None:
+    def _tell(self, space: Namespace, room: Room, message: Message) -> None:
         self._serial += 1
         message.serial = self._serial
         if self._nursery is None:
@@ -389,6 +319,12 @@ class RoomIndex:
                 if room.opening is None:
                     await self._open(space, room)
 
+    async def keep_house(self) -> None:
+        """Sweeps every few seconds, for ever."""
+        while True:
+            await trio.sleep(SWEEP_S)
+            await self.sweep()
+
     async def sweep(self) -> None:
         """Gives up rooms that nobody has been in for as long as anybody could come back."""
         now = trio.current_time()
@@ -399,15 +335,16 @@ class RoomIndex:
                 if not room.log.messages or now - room.empty_since > KEPT_S:
                     del space.rooms[name]
                     if self.link is not None and self.link.is_up:
-                        await self.link.close(space.name, name)
+                        with suppress(DoramiError):
+                            await self.link.close(space.name, name)
 
-    def _space(self, name: str) -> _Namespace:
+    def _space(self, name: str) -> Namespace:
         space = self._spaces.get(name)
         if space is None:
-            space = self._spaces[name] = _Namespace(name)
+            space = self._spaces[name] = Namespace(name)
         return space
 
-    async def _opened(self, space: _Namespace, name: str) -> Room:
+    async def _opened(self, space: Namespace, name: str) -> Room:
         """The room with its log read, made if it is not there."""
         while True:
             room = space.rooms.get(name)
@@ -425,7 +362,7 @@ class RoomIndex:
                 return room
             await room.opening.wait()
 
-    async def _open(self, space: _Namespace, room: Room) -> None:
+    async def _open(self, space: Namespace, room: Room) -> None:
         """Takes the room's log from the link. Members who were there before are told what they have not heard, or cut
         where that is not known any more. Without a link the room begins here."""
         if self.link is None or not self.link.is_up:
@@ -438,7 +375,7 @@ class RoomIndex:
             opening.set()
         self._take(space, room, window)
 
-    def _take(self, space: _Namespace, room: Room, window: Window) -> None:
+    def _take(self, space: Namespace, room: Room, window: Window) -> None:
         left, room.left = room.left, None
         if left is not None and left[0] == window.epoch:
             is_gap, missed_after = window.since > left[1], left[1]

@@ -110,6 +110,7 @@ async def serve_edge(
                     if listener is not None:
                         connections.start_soon(_accept, listener, connections, services)
                     connections.start_soon(recovery.run)
+                    connections.start_soon(rooms.keep_house)
                     task_status.started(listener.getsockname()[1] if listener is not None else 0)
             finally:
                 services.sessions.end_all("going_down")

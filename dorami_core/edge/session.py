@@ -64,7 +64,7 @@ class Session(Peer):
         settings = self.services.settings
         self.has_begun = True
         self.services.counters.open_sessions += 1
-        self.services.wheel.enter(self, self._next_time(trio.current_time()))
+        self._watch(self._next_time(trio.current_time()))
         return engineio.open_packet(
             sid,
             upgrades,
@@ -93,6 +93,7 @@ class Session(Peer):
         counters = self.services.counters
         counters.disconnects[reason] += 1
         counters.open_sessions -= 1
+        self._forget()
         for found in self.sockets.values():
             found.disconnect(reason)
         if self.polling is not None:

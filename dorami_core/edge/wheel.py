@@ -16,20 +16,34 @@ class Timed(Protocol):
         ...
 
 
-class TimerWheel:
-    """Slots of `tick_s` seconds; what is entered runs up to one tick late, never early.
+class Ticket:
+    """A place in the wheel. Cancelled, it costs its place until its time, and nothing else."""
 
-    An entry costs a place in a list. There is no removal: an object that is gone answers None.
-    """
+    __slots__ = ("item",)
+
+    def __init__(self, item: Timed) -> None:
+        self.item: Timed | None = item
+
+    def cancel(self) -> None:
+        self.item = None
+
+
+class TimerWheel:
+    """Slots of `tick_s` seconds; what is entered runs up to one tick late, never early."""
 
     def __init__(self, tick_s: float) -> None:
         self._tick_s = tick_s
-        self._slots: dict[int, list[Timed]] = {}
+        self._slots: dict[int, list[Ticket]] = {}
         self._next = 0
 
-    def enter(self, item: Timed, at: float) -> None:
+    def enter(self, item: Timed, at: float) -> Ticket:
+        ticket = Ticket(item)
+        self._put(ticket, at)
+        return ticket
+
+    def _put(self, ticket: Ticket, at: float) -> None:
         slot = max(math.ceil(at / self._tick_s), self._next)
-        self._slots.setdefault(slot, []).append(item)
+        self._slots.setdefault(slot, []).append(ticket)
 
     async def run(self) -> None:
         self._next = math.ceil(trio.current_time() / self._tick_s)
@@ -37,12 +51,12 @@ class TimerWheel:
             self._slots.setdefault(self._next, []).extend(self._slots.pop(early))
         while True:
             await trio.sleep_until(self._next * self._tick_s)
-            items = self._slots.pop(self._next, ())
+            tickets = self._slots.pop(self._next, ())
             self._next += 1
-            for count, item in enumerate(items, 1):
-                now = trio.current_time()
-                again = item.on_time(now)
-                if again is not None:
-                    self.enter(item, again)
+            for count, ticket in enumerate(tickets, 1):
+                if ticket.item is not None:
+                    again = ticket.item.on_time(trio.current_time())
+                    if again is not None:
+                        self._put(ticket, again)
                 if not count % _YIELD_EVERY:
                     await trio.lowlevel.checkpoint()

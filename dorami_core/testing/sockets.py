@@ -83,9 +83,6 @@ class RecordedRooms:
     async def reopen(self) -> None:
         return
 
-    async def sweep(self) -> None:
-        return
-
     def after(self, namespace: str, room: str, position: RoomPosition) -> list[tuple[str, Any]]:
         """What the link has told of this room after a place."""
         return [

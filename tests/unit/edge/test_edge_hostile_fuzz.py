@@ -186,6 +186,7 @@ async def test_hostile_bytes_at_every_stage(tmp_path: Path, soak: Soak, monkeypa
             studio.left.clear()
             if not turn % 20:
                 await trio.testing.wait_all_tasks_blocked(0.01)
+                await edge.rooms.sweep()  # as it does every few seconds
                 assert (await witness.call("who"))["ok"]
                 assert (await call_anew(poller))["ok"]
                 assert edge.counters.disconnects["error"] == 0, f"seed {soak.seed}"
@@ -203,5 +204,7 @@ def check_weights(weights: list[tuple[int, int, int]]) -> None:
     begun = weights[len(weights) // 3 :]
     (first, objects, resident), (last, objects_now, resident_now) = begun[0], begun[-1]
     attacks = (last - first) * len(ATTACKS)
-    assert objects_now - objects < 500 + attacks * 0.05, (objects, objects_now, attacks)
+    # Trio prunes ended deadlines by the thousand, two objects each; the wheel keeps an empty ticket until its time
+    tickets = attacks
+    assert objects_now - objects < 2500 + tickets + attacks * 0.05, (objects, objects_now, attacks)
     assert resident_now - resident < 16_000_000, (resident, resident_now, attacks)

@@ -11,6 +11,7 @@ import trio.testing
 
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.outbox import Outbox, OutboxLimits
+from dorami_core.edge.wheel import Ticket
 from dorami_core.edge.wire import Chunk
 from dorami_core.hooks.sockets import Delivery
 
@@ -26,6 +27,11 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
             sock.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         yield ours, theirs
+
+
+def watch(outbox: Outbox, at: float, watched: list[tuple[Outbox, float]]) -> Ticket:
+    watched.append((outbox, at))
+    return Ticket(outbox)
 
 
 def fill(outbox: Outbox) -> bytes:
@@ -216,7 +222,7 @@ async def test_a_byte_that_has_waited_too_long_cuts_the_connection(
     pair: tuple[socket.socket, socket.socket], mock_clock: trio.testing.MockClock
 ) -> None:
     watched: list[tuple[Outbox, float]] = []
-    limits = OutboxLimits(10_000_000, 20.0, lambda outbox, at: watched.append((outbox, at)))
+    limits = OutboxLimits(10_000_000, 20.0, lambda outbox, at: watch(outbox, at, watched))
     async with trio.open_nursery() as nursery:
         outbox = Outbox(pair[0], nursery, limits, EdgeCounters())
         fill(outbox)
@@ -237,7 +243,7 @@ async def test_dropping_what_is_oldest_makes_nobody_younger(
 ) -> None:
     async with trio.open_nursery() as nursery:
         counters = EdgeCounters()
-        outbox = Outbox(pair[0], nursery, OutboxLimits(2000, 20.0, lambda _, at: None), counters)
+        outbox = Outbox(pair[0], nursery, OutboxLimits(2000, 20.0, lambda outbox, at: watch(outbox, at, [])), counters)
         while not outbox.queued_bytes:
             outbox.send_one(Chunk(b"[chat]" * 10, Delivery.DROPPABLE))
         for _ in range(19):
@@ -255,8 +261,8 @@ async def test_dropping_what_is_oldest_makes_nobody_younger(
 async def test_who_reads_slowly_but_reads_is_not_cut(
     pair: tuple[socket.socket, socket.socket], mock_clock: trio.testing.MockClock
 ) -> None:
-    watched: list[float] = []
-    limits = OutboxLimits(10_000_000, 20.0, lambda _, at: watched.append(at))
+    watched: list[tuple[Outbox, float]] = []
+    limits = OutboxLimits(10_000_000, 20.0, lambda outbox, at: watch(outbox, at, watched))
     async with trio.open_nursery() as nursery:
         outbox = Outbox(pair[0], nursery, limits, EdgeCounters())
         fill(outbox)
