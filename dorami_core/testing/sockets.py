@@ -71,7 +71,9 @@ class RecordedRooms:
         self.numbered.append((heard.namespace, heard.room, RoomPosition(heard.epoch, heard.seq)))
         self._events.append((message.event, message.data))
         for member in self._members[heard.namespace, heard.room]:
-            member.heard.append((message.event, message.data))
+            after = member.joined_after.get(heard.room)
+            if after is None or (after.epoch, heard.seq) != (heard.epoch, min(after.seq, heard.seq)):
+                member.heard.append((message.event, message.data))
 
     def hear_alone(self, said: Draft) -> None:
         message = Message(said.namespace, said.room, said.payload, None, 0, 0.0)
@@ -127,6 +129,7 @@ class RecordedConnection:
         self.heard: list[tuple[str, Any]] = []
         self.answers: deque[Any] = deque()
         self._rooms = rooms
+        self.joined_after: dict[str, RoomPosition] = {}
         self._joined: set[str] = set()
 
     @property
@@ -137,6 +140,7 @@ class RecordedConnection:
         if room not in self._joined:
             self._joined.add(room)
             if after is not None:
+                self.joined_after[room] = after
                 self.heard += self._rooms.after(self.namespace, room, after)
             self._rooms.enter(self, room)
         return RoomPosition("recorded", len(self._rooms.said))

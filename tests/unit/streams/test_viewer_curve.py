@@ -38,15 +38,15 @@ async def on_air(studio: Studio, viewers: int = 0) -> tuple[StreamRow, Seat]:
     return row, seat
 
 
-async def asleep(clock: ManualClock, tasks: int = 1) -> None:
-    """Until the sampler waits for its next second, and whatever else waits."""
+async def asleep(clock: ManualClock, tasks: int = 2) -> None:
+    """Until the sampler waits for its next second, what listens for ends too, and whatever else waits."""
     with trio.fail_after(10):
         await trio.testing.wait_all_tasks_blocked()
         while clock.sleeping != tasks:
             await trio.lowlevel.checkpoint()
 
 
-async def seconds(clock: ManualClock, number: int, tasks: int = 1) -> None:
+async def seconds(clock: ManualClock, number: int, tasks: int = 2) -> None:
     """Each of them with its sample."""
     for _ in range(number):
         clock.advance(1)
@@ -77,8 +77,8 @@ async def test_it_survives_a_restart_and_an_interruption(studio: Studio) -> None
     studio.viewers[row.stream_key] = 20
     await studio.start()
     await studio.until(row.stream_key, "INTERRUPTED")
-    await asleep(studio.clock, tasks=2)
-    await seconds(studio.clock, 3, tasks=2)
+    await asleep(studio.clock, tasks=3)
+    await seconds(studio.clock, 3, tasks=3)
     await studio.service.end(row.stream_key)
     await studio.quiet()
     assert await studio.service.viewer_minutes(row.stream_key) == [minute(0, 20, 15.0)]
@@ -126,11 +126,11 @@ async def test_without_the_database_the_rows_come_later(server_directory: Path) 
             curve = ViewerCurve(db, clock, lambda _: 3, lambda _, count: heard.append(count))
             nursery = await stack.enter_async_context(trio.open_nursery())
             nursery.start_soon(curve.run, key)
-            await asleep(clock)
-        await seconds(clock, 25)
+            await asleep(clock, tasks=1)
+        await seconds(clock, 25, tasks=1)
         await stack.enter_async_context(embedded_postgres(folder))
         assert await viewer_minutes.list_session(db, key, 0) == []
-        await seconds(clock, 10)
+        await seconds(clock, 10, tasks=1)
         assert await viewer_minutes.list_session(db, key, 0) == [minute(0, 3, 3.0)]
         samples = await db.fetchval("SELECT samples FROM streams.viewer_minutes")
         assert 30 < samples <= len(heard) == 36
