@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from dorami_catalog.api import CatalogApi, StockChange, Units
 
 from dorami_cart import store
-from dorami_cart.api import AddAnswer, AddToCart, CartItemView, CartView, mask_name
+from dorami_cart.api import (
+    AddAnswer,
+    AddToCart,
+    CartItemView,
+    CartView,
+    EndOfLine,
+    Holder,
+    PromotedLine,
+    mask_name,
+)
 from dorami_cart.model import (
     MAX_ADD,
     MAX_CLIENT_ID,
@@ -18,11 +28,24 @@ from dorami_cart.model import (
     CartItemExpired,
     CartSettings,
 )
-from dorami_core.hooks import DoramiError, Host, Money, Row, StreamView, Tx, UserId, UserIdentity, invalid, to_json
+from dorami_core.hooks import (
+    DoramiError,
+    Host,
+    Money,
+    Queries,
+    Row,
+    StreamView,
+    Tx,
+    UserId,
+    UserIdentity,
+    invalid,
+    to_json,
+)
 
 ITEM_TIMER = "cart_item"
 STREAM_TIMER = "cart_stream"
 FORGET_EVERY_S = 3600.0
+ATTEMPTS = 3
 
 
 class Cart:
@@ -49,15 +72,38 @@ class Cart:
             raise invalid("quantity", f"must be 1 to {MAX_ADD}")
         if wish.client_id is not None and not 1 <= len(wish.client_id) <= MAX_CLIENT_ID:
             raise invalid("clientId", f"must have 1 to {MAX_CLIENT_ID} characters")
-        try:
-            return await self._add(user, wish)
-        except DoramiError as error:
-            if error.code != "INSUFFICIENT_STOCK" or not wish.wait:
-                raise
-            place = await self._host.hooks.choose("choose_waiting_place", user=user, wish=wish)
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._add(user, wish)
+            except DoramiError as short:
+                if short.code != "INSUFFICIENT_STOCK" or not wish.wait:
+                    raise
+                try:
+                    return await self._wait(user, wish, short)
+                except DoramiError as error:
+                    available = error.details.get("available", 0)
+                    if error.code != "CONFLICT" or not available:
+                        raise
+                    # Units became free in between: enough of them are taken, too few are an answer of their own.
+                    if available < wish.quantity or attempt == ATTEMPTS - 1:
+                        raise DoramiError(
+                            "INSUFFICIENT_STOCK", productId=str(wish.product_id), available=available
+                        ) from None
+        raise AssertionError("unreachable")
+
+    async def _wait(self, user: UserIdentity, wish: AddToCart, short: DoramiError) -> AddAnswer:
+        """A place in the queue; `short` again where nobody keeps one."""
+        async with self._host.db.transaction() as tx:
+            if wish.client_id is not None:
+                said = await store.name_wish(tx, user.id, wish.client_id, _named(wish))
+                if said is not None:
+                    return _answer_again(*said)
+            place = await self._host.hooks.choose("choose_waiting_place", tx=tx, user=user, wish=wish)
             if place is None:
-                raise
-            return AddAnswer(reservation=place)
+                raise short
+            if wish.client_id is not None:
+                await store.remember_answer(tx, user.id, wish.client_id, {"reservation": place})
+        return AddAnswer(reservation=place)
 
     async def _add(self, user: UserIdentity, wish: AddToCart) -> AddAnswer:
         async with self._host.db.transaction() as tx:
@@ -70,10 +116,10 @@ class Cart:
                 wish.quantity,
                 self._hold_s,
                 wish.client_id,
-                json.dumps([str(wish.product_id), wish.quantity, wish.color, wish.size, wish.wait]),
+                _named(wish),
             )
             if row["outcome"] == "REPEATED":
-                return AddAnswer(item=row["answer"])
+                return _answer_again(True, row["answer"])
             if row["outcome"] != "OK":
                 raise _refusal(row, wish)
             item = store.view_of(row)
@@ -129,6 +175,7 @@ class Cart:
         async with self._host.db.transaction() as tx:
             item = await self._lock_line(tx, user_id, item_id)
             await store.release(tx, item_id)
+            await self._tell_ended(tx, [item], "RELEASED")
             await self._catalog.release(tx, [Units(item.variant_id, item.quantity)])
             await self._host.deadlines.clear(tx, ITEM_TIMER, str(item_id))
 
@@ -150,6 +197,16 @@ class Cart:
         # Their timers stay: they find nothing to do and go by themselves, cheaper than a statement for each here.
         if await store.complete(tx, [item.id for item in items], order_id) != len(items):
             raise RuntimeError("a line of a locked cart was no longer active")
+        await self._tell_ended(tx, items, "COMPLETED", order_id)
+
+    async def put_promoted(self, tx: Tx, line: PromotedLine) -> CartItemView:
+        item = await store.put_promoted(tx, line)
+        assert item.expires_at is not None
+        await self._host.deadlines.set(tx, ITEM_TIMER, str(item.id), item.expires_at)
+        return item
+
+    async def holders(self, db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:
+        return await store.holders(db, variant_ids)
 
     async def expire(self, tx: Tx, keys: Sequence[str]) -> None:
         """Deadline `cart_item`: keys are ids of items."""
@@ -197,6 +254,8 @@ class Cart:
             await self._give_back(tx, await store.expire(tx, item_ids), "time")
 
     async def _give_back(self, tx: Tx, rows: Sequence[Row], reason: str) -> None:
+        how: EndOfLine = "EXPIRED" if reason == "time" else "RELEASED"
+        await self._tell_ended(tx, [store.view_of(row) for row in rows], how)
         await self._catalog.release(tx, [Units(row["variant_id"], row["quantity"]) for row in rows])
         for row in rows:
             tx.emit(
@@ -212,6 +271,24 @@ class Cart:
                     reason=reason,
                 )
             )
+
+    async def _tell_ended(
+        self, tx: Tx, items: Sequence[CartItemView], how: EndOfLine, order_id: str | None = None
+    ) -> None:
+        if items:
+            await self._host.hooks.in_tx("cart_lines_ended_in_tx", tx, items=list(items), how=how, order_id=order_id)
+
+
+def _named(wish: AddToCart) -> str:
+    """What a `client_id` stands for."""
+    return json.dumps([str(wish.product_id), wish.quantity, wish.color, wish.size, wish.wait])
+
+
+def _answer_again(same: bool, answer: dict[str, Any]) -> AddAnswer:
+    """A place in a queue is remembered under its name, a line of the cart bare."""
+    if not same:
+        raise DoramiError("CONFLICT", field="clientId")
+    return AddAnswer(reservation=answer["reservation"]) if "reservation" in answer else AddAnswer(item=answer)
 
 
 def _refusal(row: Row, wish: AddToCart) -> DoramiError:

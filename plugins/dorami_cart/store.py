@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dorami_cart.api import CartItemView
+from dorami_cart.api import CartItemView, Holder, PromotedLine
 from dorami_core.hooks import Money, Queries, Row, Tx
 
 _COLUMNS = """id AS item_id, user_id, product_id, variant_id, stream_key, product_name, image_url, color, size,
-quantity, unit_price_minor, currency, status, timer_enabled, expires_at, created_at, core.now() AS server_time"""
+quantity, unit_price_minor, currency, status, timer_enabled, expires_at, created_at, reservation_id,
+core.now() AS server_time"""
 ALIVE = "status = 'ACTIVE' AND (expires_at IS NULL OR expires_at > core.now())"
 
 
@@ -34,6 +35,7 @@ def view_of(row: Row) -> CartItemView:
         timer_enabled=row["timer_enabled"],
         expires_at=row["expires_at"],
         created_at=row["created_at"],
+        reservation_id=row["reservation_id"],
         server_time=row["server_time"],
     )
 
@@ -61,6 +63,62 @@ async def add(
         client_id,
         wish,
     )
+
+
+async def name_wish(tx: Tx, user_id: UUID, client_id: str, wish: str) -> tuple[bool, dict[str, Any]] | None:
+    """None: the name is new and taken now. Else whether it names the same wish, and its answer."""
+    status = await tx.execute(
+        "INSERT INTO cart.adds (user_id, client_id, wish) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        user_id,
+        client_id,
+        wish,
+    )
+    if status.endswith(" 1"):
+        return None
+    row = await tx.fetchrow(
+        "SELECT wish = $3 AS same, answer FROM cart.adds WHERE user_id = $1 AND client_id = $2",
+        user_id,
+        client_id,
+        wish,
+    )
+    assert row is not None
+    return row["same"], row["answer"]
+
+
+async def put_promoted(tx: Tx, line: PromotedLine) -> CartItemView:
+    row = await tx.fetchrow(
+        f"""WITH clock AS MATERIALIZED (SELECT core.now() AS now)
+            INSERT INTO cart.items (user_id, product_id, variant_id, stream_key, product_name, image_url, color, size,
+                                    quantity, unit_price_minor, currency, timer_enabled, expires_at, reservation_id,
+                                    created_at)
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, true, now + make_interval(secs => $12), $13, now
+            FROM clock RETURNING {_COLUMNS}""",
+        line.user_id,
+        line.stock.product_id,
+        line.stock.variant_id,
+        line.stock.stream_key,
+        line.stock.name,
+        line.stock.image_url,
+        line.color,
+        line.size,
+        line.quantity,
+        line.stock.unit_price.minor,
+        line.stock.unit_price.currency,
+        line.hold_s,
+        line.reservation_id,
+    )
+    return view_of(row)
+
+
+async def holders(db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:
+    rows = await db.fetch(
+        """SELECT h.* FROM unnest($1::uuid[]) AS wanted (variant) CROSS JOIN LATERAL (
+               SELECT variant_id, quantity, expires_at FROM cart.items
+               WHERE variant_id = wanted.variant AND status = 'ACTIVE'
+               ORDER BY expires_at NULLS LAST LIMIT 10) h""",
+        list(variant_ids),
+    )
+    return [Holder(**dict(row)) for row in rows]
 
 
 async def remember_answer(tx: Tx, user_id: UUID, client_id: str, answer: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ class ProductVariant:
     size: str | None
     quantity: int
     available: int
+    waiting: int = 0
+    """How many people stand in its queue; while there is one, nobody else can take what is available."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +57,8 @@ class ProductView:
     timer_enabled: bool
     hold_seconds: int | None
     """None: `cart.hold_s`."""
+    waiting: int = 0
+    """How many people stand in the queues of its variants."""
     version: int
     """Grows with every change, stock included; the newer one wins."""
     created_at: datetime
@@ -75,6 +79,8 @@ class StockView:
     """0 while the product is sold out by hand or deleted."""
     sold_out_by_hand: bool
     deleted: bool
+    waiting: int
+    """How many people stand in its queue."""
     timer_enabled: bool
     hold_seconds: int | None
 
@@ -131,7 +137,21 @@ class CatalogApi(Protocol):
         ...
 
     async def hold(self, tx: Tx, units: Sequence[Units]) -> None:
-        """Free units become held ones; INSUFFICIENT_STOCK where one is short, and nothing is held."""
+        """Free units become held ones; INSUFFICIENT_STOCK where one is short or others wait for it, and nothing is
+        held."""
+        ...
+
+    async def join_queue(self, tx: Tx, variant_id: UUID) -> None:
+        """One more waits for a variant of a locked product."""
+        ...
+
+    async def leave_queue(self, tx: Tx, variant_id: UUID) -> None:
+        """One fewer waits, and has got nothing."""
+        ...
+
+    async def serve_queue(self, tx: Tx, variant_id: UUID, quantity: int) -> None:
+        """One fewer waits: so many free units are held for him now. The product is locked and its stock was looked at;
+        a CHECK of the table refuses what is not there."""
         ...
 
     async def release(self, tx: Tx, units: Sequence[Units]) -> None:
@@ -143,7 +163,7 @@ class CatalogApi(Protocol):
         ...
 
     async def commit_free(self, tx: Tx, units: Sequence[Units]) -> None:
-        """Free units become those of an order; INSUFFICIENT_STOCK where one is short."""
+        """Free units become those of an order; INSUFFICIENT_STOCK where one is short or others wait for it."""
         ...
 
     async def uncommit(self, tx: Tx, units: Sequence[Units]) -> None:

@@ -17,6 +17,10 @@ class CatalogHooks:
         product. More may have become free than is free now: look with `CatalogApi.lock_variants`."""
 
     @hookspec
+    async def variants_removed_in_tx(self, tx: Tx, product_id: UUID, variant_ids: list[UUID]) -> None:
+        """These variants are no longer offered; nobody holds units of them. The product is locked."""
+
+    @hookspec
     async def product_deleted_in_tx(self, tx: Tx, product_id: UUID) -> None:
         """The product is locked and marked deleted: give back what you hold of it. Orders keep theirs."""
 

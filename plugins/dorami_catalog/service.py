@@ -144,7 +144,10 @@ class Catalog(Stock):
         for gone in present.values():
             if gone.held or gone.committed:
                 raise DoramiError("CONFLICT", variantId=str(gone.id), committed=gone.held + gone.committed)
-        await store.put_variants(tx, row["id"], kept, [gone.id for gone in present.values()])
+        removed = [gone.id for gone in present.values()]
+        await store.put_variants(tx, row["id"], kept, removed)
+        if removed:
+            await self._host.hooks.in_tx("variants_removed_in_tx", tx, product_id=row["id"], variant_ids=removed)
 
     def _announce_change(self, tx: Tx, row: Row, values: dict[str, Any], version: int, before: int, after: int) -> None:
         stream_key = values.get("stream_key", row["stream_key"])
