@@ -10,9 +10,11 @@ import { Connection } from "./live/connection";
 import { showKpi } from "./live/kpiView";
 import { ProductView } from "./live/productView";
 import { StateView } from "./live/stateView";
+import { TurnView } from "./live/turnView";
 import { ApiError } from "./api";
-import { clock, data, readJson, sayError, t, timeOfDay } from "./page";
+import { api, clock, data, readJson, sayError, t, timeOfDay } from "./page";
 import { Player } from "./player";
+import { type Place, Waiting } from "./waiting";
 
 interface LiveData {
   readonly streamKey: string;
@@ -33,7 +35,9 @@ const player = new Player(find<HTMLVideoElement>("video"), find<HTMLCanvasElemen
   happen({ type }),
 );
 const pill = new CartPill();
-const products = new ProductView(catalog, addToCart);
+const waiting = new Waiting();
+const products = new ProductView(catalog, waiting, { add: (wish) => put(wish, false), wait: (wish) => put(wish, true), leave });
+const turn = new TurnView(waiting, () => products.draw());
 const chat = new ChatView(
   find(".live"),
   live.streamKey,
@@ -54,13 +58,21 @@ function happen(event: LiveEvent): void {
   view.draw(state);
 }
 
-async function addToCart(wish: Wish): Promise<boolean> {
+/** Into the cart; with `wait`, where nothing is left, into the queue. */
+async function put(wish: Wish, wait: boolean): Promise<boolean> {
   if (data.user === null) {
     sayError(new ApiError(401, "UNAUTHORIZED", ""));
     return false;
   }
   try {
-    const { item } = await connection.addToCart({ ...wish, clientId: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` });
+    const clientId = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+    const { item, reservation } = await connection.addToCart({ ...wish, ...(wait ? { wait } : {}), clientId });
+    if (reservation) {
+      toast(t("js_waits_now", { position: reservation.position ?? 1 }));
+      changedPlace(reservation);
+      return true;
+    }
+    if (!item) return false;
     clock.learn(item.serverTime);
     const until = item.expiresAt === null ? t("js_added") : t("js_added_until", { time: timeOfDay(Date.parse(item.expiresAt)) });
     toast(until, { label: t("js_cart"), href: "/cart" });
@@ -72,6 +84,35 @@ async function addToCart(wish: Wish): Promise<boolean> {
   }
 }
 
+async function leave(place: Place): Promise<boolean> {
+  try {
+    await api.delete(`/api/reservations/${place.id}`);
+    changedPlace({ ...place, status: "CANCELLED", serverTime: new Date(clock.now()).toISOString() });
+    return true;
+  } catch (error) {
+    sayError(error);
+    return false;
+  }
+}
+
+function changedPlace(place: Place): void {
+  if (!waiting.put(place)) return;
+  products.draw();
+  turn.draw();
+}
+
+/** A page that was away has missed events. */
+async function loadPlaces(): Promise<void> {
+  if (data.user === null) return;
+  try {
+    waiting.reset((await api.get<{ items: readonly Place[] }>("/api/reservations?active=true&limit=100")).items);
+    products.draw();
+    turn.draw();
+  } catch {
+    // The next event, or the next time the connection comes back, tells.
+  }
+}
+
 let everConnected = false;
 const connection = new Connection(data.edgeOrigin, live.streamKey, {
   snapshot(value) {
@@ -80,6 +121,7 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
     happen({ type: "STATUS", status: value.stream.status });
     products.draw();
     void pill.load();
+    void loadPlaces();
   },
   product(product) {
     if (catalog.put(product)) products.draw();
@@ -93,6 +135,12 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   message: (message) => chat.message(message),
   messageDeleted: (id) => chat.remove(id),
   cartExpired: () => pill.expired(),
+  place(place, promoted) {
+    clock.learn(place.serverTime);
+    changedPlace(place);
+    void pill.load();
+    if (promoted) turn.ring();
+  },
   activity(kind, name, productId) {
     const product = (productId === undefined ? undefined : catalog.find(productId)?.name) ?? t("js_a_product");
     chat.note(kind === "cart" ? t("js_note_cart", { name, product }) : t("js_note_order", { name, product }));

@@ -4,6 +4,7 @@ import { ApiError } from "./api";
 import { clockText, level } from "./countdown";
 import { find, toast } from "./dom";
 import { api, clock, data, sayError, t } from "./page";
+import { watchPlaces } from "./places";
 
 /** Remembers that somebody signed in here, so that a token that ran out is renewed instead of asked for. */
 const SIGNED_IN = "signed-in";
@@ -13,6 +14,7 @@ countdowns();
 copies();
 steppers();
 once();
+watchPlaces();
 void session();
 
 function countdowns(): void {

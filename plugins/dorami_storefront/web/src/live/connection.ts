@@ -6,6 +6,7 @@ import type { ChatMessage } from "../chatLog";
 import type { Product } from "../catalog";
 import type { StreamStatus } from "../liveMachine";
 import { api, clock, t } from "../page";
+import type { Place } from "../waiting";
 
 export interface Snapshot {
   readonly stream: { readonly status: StreamStatus; readonly title: string };
@@ -25,6 +26,7 @@ export interface Listener {
   message(message: ChatMessage): void;
   messageDeleted(id: string): void;
   cartExpired(): void;
+  place(place: Place, promoted: boolean): void;
   activity(kind: "cart" | "order", maskedName: string, productId: string | undefined): void;
   connected(connected: boolean): void;
 }
@@ -72,8 +74,10 @@ export class Connection {
     window.addEventListener("online", () => this.#root.io.engine?.close());
   }
 
-  addToCart(wish: { productId: string; quantity: number; color?: string; size?: string; clientId: string }) {
-    return this.#ask<{ item: { expiresAt: string | null; serverTime?: string } }>(this.#root, "cart:add", wish);
+  /** With `wait`, and nothing left, the answer is a place in the queue. */
+  addToCart(wish: { productId: string; quantity: number; color?: string; size?: string; wait?: boolean; clientId: string }) {
+    type Answer = { item?: { expiresAt: string | null; serverTime?: string }; reservation?: Place };
+    return this.#ask<Answer>(this.#root, "cart:add", wish);
   }
 
   say(message: string, clientId: string) {
@@ -145,6 +149,8 @@ export class Connection {
       listener.productDeleted(gone.id, gone.version),
     );
     this.#root.on("cart:expired", () => listener.cartExpired());
+    this.#root.on("reservation:promoted", (place: Place) => listener.place(place, true));
+    this.#root.on("reservation:updated", (place: Place) => listener.place(place, false));
     this.#root.on("cart:activity", (what: { streamKey: string; maskedName: string; productId?: string }) => {
       if (what.streamKey === this.streamKey) listener.activity("cart", what.maskedName, what.productId);
     });
