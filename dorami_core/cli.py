@@ -6,7 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from dorami_core import runtime
 from dorami_core.app import UpOptions, up
@@ -26,6 +28,8 @@ EXPECTED = (SettingsError, PluginError, DataDirectoryBusy, EmbeddedServerError, 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0: ended as asked; 1: could not start, or `check` found something wrong; 2: wrong usage."""
     options = _parser().parse_args(arguments)
+    if hasattr(options, "run"):
+        return int(options.run(options))
     configure_logging(production=os.environ.get("APP_ENV") == "production")
     settings_file = _settings_file(options.config)
     try:
@@ -90,7 +94,17 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--demo", action="store_true", help="with a seller, products and a moving picture")
 
     commands.add_parser("check", parents=[shared], help="what is configured, and what is reachable")
+    _add_commands_of_plugins(commands)
     return parser
+
+
+def _add_commands_of_plugins(commands: Any) -> None:
+    """Entry points of the group `dorami.commands`: modules with `add_arguments(parser)` and `run(options)`."""
+    for entry in entry_points(group="dorami.commands"):
+        module = entry.load()
+        parser = commands.add_parser(entry.name, help=(module.__doc__ or "").partition("\n")[0].partition(": ")[2])
+        module.add_arguments(parser)
+        parser.set_defaults(run=module.run)
 
 
 if __name__ == "__main__":

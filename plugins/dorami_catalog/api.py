@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import attrs
@@ -85,6 +85,18 @@ class StockView:
     hold_seconds: int | None
 
 
+@attrs.frozen(kw_only=True)
+class QueuePlace:
+    """One place of a queue as the ledger names it: by number, without saying whose it is."""
+
+    variant_id: UUID
+    number: int
+    quantity: int
+    """How many are wanted."""
+    partial: bool
+    """Whether fewer will do."""
+
+
 @attrs.frozen
 class Units:
     """So many units of one variant."""
@@ -141,17 +153,22 @@ class CatalogApi(Protocol):
         held."""
         ...
 
-    async def join_queue(self, tx: Tx, variant_id: UUID) -> None:
+    async def join_queue(self, tx: Tx, place: QueuePlace) -> None:
         """One more waits for a variant of a locked product."""
         ...
 
-    async def leave_queue(self, tx: Tx, variant_id: UUID) -> None:
+    async def leave_queue(self, tx: Tx, place: QueuePlace) -> None:
         """One fewer waits, and has got nothing."""
         ...
 
-    async def serve_queue(self, tx: Tx, variant_id: UUID, quantity: int) -> None:
+    async def serve_queue(self, tx: Tx, place: QueuePlace, quantity: int, rule: str | None) -> None:
         """One fewer waits: so many free units are held for him now. The product is locked and its stock was looked at;
-        a CHECK of the table refuses what is not there."""
+        a CHECK of the table refuses what is not there. `rule`: why not the head."""
+        ...
+
+    async def export_show(self, stream_key: str) -> dict[str, Any]:
+        """The ledgers of a broadcast's products, deleted ones too, as JSON without any person: what
+        `dorami verify-show` checks. STREAM_NOT_FOUND."""
         ...
 
     async def release(self, tx: Tx, units: Sequence[Units]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from dorami_catalog.api import ProductView
@@ -65,6 +67,14 @@ class CatalogRoutes:
         )
         router.api("DELETE", path, self.delete, access=Access.ADMIN, summary="Take a product out of the shop")
 
+        router.api(
+            "GET",
+            "/api/admin/shows/{streamKey}/ledger",
+            self.export,
+            access=Access.ADMIN,
+            summary="The proof of a broadcast's sales, without any person: for dorami verify-show",
+        )
+
     async def create(self, request: Request, body: NewProduct) -> ProductView:
         return await self._catalog.create(body)
 
@@ -79,6 +89,9 @@ class CatalogRoutes:
 
     async def change(self, request: Request, body: ProductPatch) -> ProductView:
         return await self._catalog.change(request.uuid("id", "PRODUCT_NOT_FOUND"), body)
+
+    async def export(self, request: Request) -> dict[str, Any]:
+        return await self._catalog.export_show(request.path_params["streamKey"])
 
     async def delete(self, request: Request) -> None:
         await self._catalog.delete(request.uuid("id", "PRODUCT_NOT_FOUND"))

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dorami_catalog import store
+from dorami_catalog import ledger, store
 from dorami_catalog.api import ProductView
 from dorami_catalog.model import (
     UNSET,
@@ -72,9 +72,9 @@ class Catalog(Stock):
         made = product_id or new_uuid()
         async with self._host.db.transaction() as tx:
             await store.insert(tx, made, values)
-            await store.put_variants(
-                tx, made, [(new_uuid(), variant.color, variant.size, variant.quantity) for variant in wanted], []
-            )
+            rows = [(new_uuid(), variant.color, variant.size, variant.quantity) for variant in wanted]
+            await store.put_variants(tx, made, rows, [])
+            await store.append_stock(tx, made, [(row[0], "BEGIN", row[3]) for row in rows])
             tx.emit(ProductAdded(product_id=made, stream_key=new.stream_key, version=1))
         return await self.get(made)
 
@@ -90,6 +90,8 @@ class Catalog(Stock):
             before = await self._free(tx, product_id, bool(row["sold_out_by_hand"]))
             await self._change_stock(tx, row, patch)
             version = await store.update(tx, product_id, values)
+            if values.get("sold_out_by_hand", row["sold_out_by_hand"]) != row["sold_out_by_hand"]:
+                await store.append(tx, product_id, "CLOSE" if values["sold_out_by_hand"] else "OPEN")
             shut = bool(values.get("sold_out_by_hand", row["sold_out_by_hand"]))
             after = await self._free(tx, product_id, shut)
             self._announce_change(tx, row, values, version, sum(before.values()), sum(after.values()))
@@ -105,8 +107,13 @@ class Catalog(Stock):
             if row is None:
                 raise DoramiError("PRODUCT_NOT_FOUND")
             version = await store.update(tx, product_id, {"deleted_at": await tx.fetchval("SELECT core.now()")})
+            await store.append(tx, product_id, "DELETE")
             await self._host.hooks.in_tx("product_deleted_in_tx", tx, product_id=product_id)
             tx.emit(ProductDeleted(product_id=product_id, stream_key=row["stream_key"], version=version))
+
+    async def export_show(self, stream_key: str) -> dict[str, Any]:
+        await self._check_stream(stream_key)
+        return await ledger.export(self._host.db, stream_key)
 
     def _changed_values(self, row: Row, patch: ProductPatch) -> dict[str, Any]:
         values = {name: getattr(patch, name) for name in (*_PLAIN, "stream_key") if getattr(patch, name) is not UNSET}
@@ -135,17 +142,22 @@ class Catalog(Stock):
             return
         present = {(variant.color, variant.size): variant for variant in await store.variants(tx, row["id"])}
         wanted = [VariantInput(quantity=patch.quantity)] if patch.variants is UNSET else patch.variants
-        kept = []
+        kept, changes = [], []
         for variant in wanted:
             known = present.pop((variant.color, variant.size), None)
             if known is not None and variant.quantity < known.held + known.committed:
                 raise DoramiError("CONFLICT", variantId=str(known.id), committed=known.held + known.committed)
             kept.append((known.id if known else new_uuid(), variant.color, variant.size, variant.quantity))
+            if known is None or variant.quantity != known.on_hand:
+                change = variant.quantity - (known.on_hand if known else 0)
+                changes.append((kept[-1][0], "STOCK" if known else "BEGIN", change))
         for gone in present.values():
             if gone.held or gone.committed:
                 raise DoramiError("CONFLICT", variantId=str(gone.id), committed=gone.held + gone.committed)
         removed = [gone.id for gone in present.values()]
+        changes += [(gone.id, "STOCK", -gone.on_hand) for gone in present.values() if gone.on_hand]
         await store.put_variants(tx, row["id"], kept, removed)
+        await store.append_stock(tx, row["id"], changes)
         if removed:
             await self._host.hooks.in_tx("variants_removed_in_tx", tx, product_id=row["id"], variant_ids=removed)
 

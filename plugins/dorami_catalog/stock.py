@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from dorami_catalog import store
-from dorami_catalog.api import StockChange, StockView, Units
+from dorami_catalog.api import QueuePlace, StockChange, StockView, Units
 from dorami_catalog.model import ProductSoldOut, ProductUpdated
-from dorami_core.hooks import DoramiError, Host, Row, Tx, invalid
+from dorami_core.hooks import DoramiError, Host, Tx, invalid
 
 
 def refuse_option(problem: str) -> DoramiError:
@@ -52,14 +52,14 @@ class Stock:
                 raise _nothing_left(stock)
         await self._change(tx, units, held=1)
 
-    async def join_queue(self, tx: Tx, variant_id: UUID) -> None:
-        self._announce_queue(tx, await store.step_queue(tx, variant_id, 1))
+    async def join_queue(self, tx: Tx, place: QueuePlace) -> None:
+        await self._step(tx, place, "WAIT", place.quantity)
 
-    async def leave_queue(self, tx: Tx, variant_id: UUID) -> None:
-        self._announce_queue(tx, await store.step_queue(tx, variant_id, -1))
+    async def leave_queue(self, tx: Tx, place: QueuePlace) -> None:
+        await self._step(tx, place, "LEAVE", 0)
 
-    async def serve_queue(self, tx: Tx, variant_id: UUID, quantity: int) -> None:
-        self._announce_queue(tx, await store.step_queue(tx, variant_id, -1, quantity))
+    async def serve_queue(self, tx: Tx, place: QueuePlace, quantity: int, rule: str | None) -> None:
+        await self._step(tx, place, "PROMOTE", quantity, rule)
 
     async def release(self, tx: Tx, units: Sequence[Units]) -> None:
         await self._change(tx, units, held=-1, frees=True)
@@ -85,7 +85,9 @@ class Stock:
         kind = ProductSoldOut if sold_out else ProductUpdated
         tx.emit(kind(product_id=change.product_id, stream_key=change.stream_key, version=change.version))
 
-    def _announce_queue(self, tx: Tx, row: Row) -> None:
+    async def _step(self, tx: Tx, place: QueuePlace, kind: str, quantity: int, rule: str | None = None) -> None:
+        partial = place.partial if kind == "WAIT" else None
+        row = await store.step_queue(tx, place.variant_id, kind, quantity, place.number, partial, rule)
         # Never "sold out": what is held for who waited was not on sale to anybody.
         if not row["deleted"]:
             tx.emit(ProductUpdated(product_id=row["product_id"], stream_key=row["stream_key"], version=row["version"]))

@@ -246,6 +246,28 @@ async def change_units(
     )
 
 
-async def step_queue(tx: Tx, variant_id: UUID, waiting: int, held: int = 0) -> Row:
-    """Adds to who waits for a variant, and to what is held for who no longer does: see the SQL function."""
-    return await tx.fetchrow("SELECT * FROM catalog.step_queue($1, $2, $3)", variant_id, waiting, held)
+async def step_queue(
+    tx: Tx, variant_id: UUID, kind: str, quantity: int, number: int, partial: bool | None, rule: str | None
+) -> Row:
+    """One person joins a queue (WAIT), leaves it (LEAVE) or is served (PROMOTE): see the SQL function."""
+    return await tx.fetchrow(
+        "SELECT * FROM catalog.step_queue($1, $2, $3, $4, $5, $6)", variant_id, kind, quantity, number, partial, rule
+    )
+
+
+async def append(tx: Tx, product_id: UUID, kind: str) -> None:
+    """An entry about a whole product: CLOSE, OPEN, DELETE."""
+    await tx.execute("SELECT catalog.append($1, NULL, $2, 0, NULL, NULL, NULL, 0)", product_id, kind)
+
+
+async def append_stock(tx: Tx, product_id: UUID, changes: Sequence[tuple[UUID, str, int]]) -> None:
+    """Entries of variants whose units on hand were set: id, BEGIN or STOCK, difference."""
+    await tx.execute(
+        """SELECT catalog.append($1, variant, kind, change, NULL, NULL, NULL, 0)
+           FROM (SELECT * FROM unnest($2::uuid[], $3::text[], $4::integer[]) WITH ORDINALITY
+                 AS c (variant, kind, change, n) ORDER BY n) AS changes""",
+        product_id,
+        [change[0] for change in changes],
+        [change[1] for change in changes],
+        [change[2] for change in changes],
+    )

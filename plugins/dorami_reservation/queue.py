@@ -56,7 +56,7 @@ class Queue:
         """False where it no longer waits. Who comes next may be content with what the one who left was not."""
         rows = await store.end(tx, [reservation_id], "WAITING", "CANCELLED", None)
         for row in rows:
-            await self._catalog.leave_queue(tx, row["variant_id"])
+            await self._catalog.leave_queue(tx, store.queue_place(row))
             self._tell(tx, [row], "CANCELLED")
             await self._moved(tx, row["variant_id"])
             await self.serve(tx, [row["variant_id"]])
@@ -66,7 +66,7 @@ class Queue:
         """Nobody can be served any more: a product, or some of its variants, left the shop."""
         rows = await store.end_waiting(tx, product_id, variant_ids)
         for row in rows:
-            await self._catalog.leave_queue(tx, row["variant_id"])
+            await self._catalog.leave_queue(tx, store.queue_place(row))
         self._tell(tx, rows, "CANCELLED")
 
     async def _serve_one(self, tx: Tx, variant_id: UUID) -> bool:
@@ -96,7 +96,7 @@ class Queue:
 
     async def _promote(self, tx: Tx, place: WaitingPlace, stock: StockView, quantity: int, rule: str | None) -> None:
         chosen: float | None = await self._host.hooks.choose("choose_promotion_hold_s", tx=tx, place=place)
-        await self._catalog.serve_queue(tx, place.variant_id, quantity)
+        await self._catalog.serve_queue(tx, store.queue_place(place), quantity, rule)
         item = await self._cart.put_promoted(
             tx,
             PromotedLine(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import attrs
 from dorami_cart.api import CartApi
-from dorami_catalog.api import CatalogApi
+from dorami_catalog.api import CatalogApi, QueuePlace
 
 from dorami_core.hooks import DoramiError, Host, Paged, Queries, Tx, UserId, UserIdentity, invalid, new_uuid
 from dorami_reservation import store
@@ -53,7 +53,16 @@ class Reservations:
                 raise DoramiError("CONFLICT", productId=str(wish.product_id), available=row["available"])
             case problem:
                 raise invalid("size" if problem == "BAD_SIZE" else "color", "choose one of the options")
-        await self._catalog.join_queue(tx, row["variant_id"])
+        place = await self._found(tx, place_id)
+        await self._catalog.join_queue(
+            tx,
+            QueuePlace(
+                variant_id=place.variant_id,
+                number=place.reservation_number,
+                quantity=place.quantity,
+                partial=place.accept_partial,
+            ),
+        )
         tx.emit(
             ReservationUpdated(
                 reservation_id=place_id,
@@ -63,7 +72,7 @@ class Reservations:
                 status="WAITING",
             )
         )
-        return await self._found(tx, place_id)
+        return place
 
     async def get(self, user_id: UserId, reservation_id: UUID) -> ReservationView:
         return await self._found(self._host.db, reservation_id, user_id)

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import attrs
+from dorami_catalog.api import QueuePlace
 
 from dorami_core.hooks import Queries, Row, Tx
 from dorami_reservation.api import ReservationStatus, ReservationView, WaitingPlace
@@ -57,6 +58,14 @@ def view_of(row: Row) -> ReservationView:
 
 def place_of(row: Row) -> WaitingPlace:
     return WaitingPlace(**{field.name: row[field.name] for field in attrs.fields(WaitingPlace)})
+
+
+def queue_place(place: Row | WaitingPlace) -> QueuePlace:
+    """As the ledger of the product names it."""
+    row = attrs.asdict(place) if isinstance(place, WaitingPlace) else place
+    return QueuePlace(
+        variant_id=row["variant_id"], number=row["number"], quantity=row["quantity"], partial=row["accept_partial"]
+    )
 
 
 async def join(
@@ -162,7 +171,7 @@ async def end(
     """Ends those that are still in the state `before`; their rows."""
     return await tx.fetch(
         """UPDATE reservation.places SET status = $3, ended_at = core.now(), order_id = $4
-           WHERE id = ANY($1::uuid[]) AND status = $2 RETURNING id, user_id, product_id, variant_id, number""",
+           WHERE id = ANY($1::uuid[]) AND status = $2 RETURNING *""",
         list(reservation_ids),
         before,
         after,
@@ -175,7 +184,7 @@ async def end_waiting(tx: Tx, product_id: UUID, variant_ids: Sequence[UUID] | No
     return await tx.fetch(
         """UPDATE reservation.places SET status = 'CANCELLED', ended_at = core.now()
            WHERE product_id = $1 AND status = 'WAITING' AND ($2::uuid[] IS NULL OR variant_id = ANY($2))
-           RETURNING id, user_id, product_id, variant_id, number""",
+           RETURNING *""",
         product_id,
         None if variant_ids is None else list(variant_ids),
     )

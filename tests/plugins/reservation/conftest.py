@@ -9,6 +9,7 @@ import pytest
 from dorami_cart.api import AddToCart
 from dorami_cart.plugin import CartPlugin
 from dorami_catalog.plugin import CatalogPlugin
+from dorami_catalog.verify import verify
 from dorami_orders.plugin import OrdersPlugin
 from dorami_reservation.api import JoinQueue, ReservationApi
 from dorami_reservation.model import ReservationSettings
@@ -62,6 +63,11 @@ class Queueing(Selling):
         row = await self.bench.db.fetchrow("SELECT * FROM reservation.places WHERE id = $1", place.id)
         return str(row["status"])
 
+    async def check_proof(self) -> None:
+        """What was written down of all that happened obeys the rules, and is all of it."""
+        show = await self.catalog.export_show("live-show")
+        assert verify(show).problems == []
+
     async def check_queues(self) -> None:
         """What waits is counted right, numbers are dense, and no head is left waiting for what it could have."""
         wrong = await self.bench.db.fetch(
@@ -99,3 +105,4 @@ async def shop(database_url: str, selling_settings: dict[str, Any]) -> AsyncIter
         yield shop
         await shop.check_invariants()
         await shop.check_queues()
+        await shop.check_proof()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from dorami_catalog.verify import verify
 from dorami_reservation.api import JoinQueue, ReservationApi, ServeFirst, WaitingPlace
 
 from dorami_core.hooks import DoramiError, Host, Plugin, Tx, UserId, UserIdentity, hookimpl
@@ -69,6 +70,10 @@ async def test_a_policy_serves_another_and_its_rule_is_kept(strict: Any, rules: 
     assert [await strict.state(one) for one in (head, second)] == ["WAITING", "PROMOTED"]
     rows = await strict.bench.db.fetch("SELECT rule FROM reservation.places ORDER BY number")
     assert [row["rule"] for row in rows] == [None, "regulars first"]
+    report = verify(await strict.catalog.export_show("live-show"))
+    assert report.problems == []
+    assert len(report.exceptions) == 1
+    assert report.exceptions[0].endswith("number 2 before number 1: regulars first")
     await strict.pass_time(11)
     await strict.bench.fire_deadlines()
     assert [await strict.state(one) for one in (head, second)] == ["PROMOTED", "EXPIRED"]

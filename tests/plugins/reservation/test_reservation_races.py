@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 from dorami_catalog import store as catalog_store
+from dorami_catalog.verify import verify
 from dorami_reservation import store
 
 from dorami_core.base.errors import DoramiError
@@ -161,7 +162,11 @@ async def test_without_the_counter_of_who_waits_strangers_slip_in(shop: Any) -> 
     await shop.give_back(holder)
     found = await together(*[(shop.add, shop.user(), product) for _ in range(4)])
     assert sorted(found) == ["INSUFFICIENT_STOCK"] * 2 + ["OK"] * 2
-    await shop.bench.db.execute("UPDATE catalog.variants SET waiting = 1")
+    assert verify(await shop.catalog.export_show("live-show")).problems != []
+    # What was broken here on purpose leaves the show that is checked after each test.
+    await shop.bench.db.execute(
+        "UPDATE catalog.variants SET waiting = 1; UPDATE catalog.products SET stream_key = NULL"
+    )
 
 
 async def test_everything_at_once_keeps_the_queues(shop: Any) -> None:
