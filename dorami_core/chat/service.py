@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 from weakref import WeakValueDictionary
 
 import attrs
@@ -132,6 +133,13 @@ class ChatService:
             room.version += 1
             self._sent += 1
         return Receipt(sent.id, sent.seq, sent.timestamp)
+
+    async def receipt_for(self, principal: Principal, live_id: str, message: str, receipt: Receipt) -> dict[str, Any]:
+        """What the writer is answered: the receipt, and what plugins add to it."""
+        value: dict[str, Any] = to_json(receipt)
+        return await self._hooks.filter(
+            "filter_chat_receipt", value, principal=principal, stream_key=live_id, message=message
+        )
 
     async def delete(self, principal: Principal, live_id: str, message_id: str) -> None:
         """Takes a message back from the history and from every screen; twice says it again. FORBIDDEN,

@@ -67,6 +67,14 @@ export class Catalog {
     );
   }
 
+  /** What the product is called in the chat ("3번 2개"): its place as the seller sorted them, from 1. */
+  number(id: string): number {
+    const sorted = [...this.#products.values()].sort(
+      (a, b) => a.sortOrder - b.sortOrder || a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id),
+    );
+    return sorted.findIndex((product) => product.id === id) + 1;
+  }
+
   /** The product shown now: the pinned one, else the first that can be bought, else the first. */
   current(): Product | undefined {
     return this.list()[0];

@@ -141,6 +141,12 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
     void pill.load();
     if (promoted) turn.ring();
   },
+  chatCart({ ok, item, errorCode }) {
+    if (ok && item) toast(t("js_said_added", { name: item.productName, count: item.quantity }), { label: t("js_cart"), href: "/cart" });
+    const isShort = errorCode === "INSUFFICIENT_STOCK";
+    if (!ok) toast(t(isShort ? "js_said_short" : "js_said_unclear"));
+    void pill.load();
+  },
   activity(kind, name, productId) {
     const product = (productId === undefined ? undefined : catalog.find(productId)?.name) ?? t("js_a_product");
     chat.note(kind === "cart" ? t("js_note_cart", { name, product }) : t("js_note_order", { name, product }));

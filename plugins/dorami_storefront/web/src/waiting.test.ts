@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { availableFor, canBuy, type Product, refusal } from "./catalog";
+import { availableFor, canBuy, Catalog, type Product, refusal } from "./catalog";
 import { type Place, Waiting } from "./waiting";
 
 const knit: Product = {
@@ -61,5 +61,13 @@ describe("units that others wait for", () => {
     expect(refusal(knit, null, "S")).toBe("soldOut");
     expect(canBuy(knit)).toBe(true);
     expect(canBuy({ ...knit, variants: [], waiting: 1 })).toBe(false);
+  });
+});
+
+describe("numbers for the chat", () => {
+  it("follow the seller's order, whatever is sold out or pinned", () => {
+    const catalog = new Catalog();
+    catalog.reset([{ ...knit, id: "b", sortOrder: 2 }, { ...knit, id: "a", sortOrder: 1, status: "SOLD_OUT" }], "b");
+    expect([catalog.number("a"), catalog.number("b"), catalog.number("gone")]).toEqual([1, 2, 0]);
   });
 });

@@ -16,6 +16,12 @@ export interface Snapshot {
   readonly serverTime: string;
 }
 
+export interface ChatCart {
+  readonly ok: boolean;
+  readonly item?: { readonly productName: string; readonly quantity: number };
+  readonly errorCode?: string;
+}
+
 export interface Listener {
   snapshot(value: Snapshot): void;
   product(product: Product): void;
@@ -27,6 +33,8 @@ export interface Listener {
   messageDeleted(id: string): void;
   cartExpired(): void;
   place(place: Place, promoted: boolean): void;
+  /** What came of an order that was said in the chat. */
+  chatCart(answer: ChatCart): void;
   activity(kind: "cart" | "order", maskedName: string, productId: string | undefined): void;
   connected(connected: boolean): void;
 }
@@ -81,11 +89,13 @@ export class Connection {
   }
 
   say(message: string, clientId: string) {
-    return this.#ask<{ id: string; seq: number; timestamp: string }>(this.#chat, "chat:send-message", {
+    const sent = this.#ask<{ id: string; seq: number; timestamp: string; cart?: ChatCart }>(this.#chat, "chat:send-message", {
       liveId: this.streamKey,
       message,
       clientId,
     });
+    void sent.then(({ cart }) => cart && this.listener.chatCart(cart), () => undefined);
+    return sent;
   }
 
   /** Asks, and once more after a new token where the old one had run out; the same `clientId` makes that harmless. */

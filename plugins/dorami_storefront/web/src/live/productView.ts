@@ -69,7 +69,7 @@ export class ProductView {
   }
 
   #row(product: Product, at: number): HTMLElement {
-    const row = make("button", { type: "button", class: "row", "data-soldout": !canBuy(product), "data-product": product.id }, picture(product), words(product, at === 0));
+    const row = make("button", { type: "button", class: "row", "data-soldout": !canBuy(product), "data-product": product.id }, picture(product), words(product, at === 0, this.catalog.number(product.id)));
     row.addEventListener("click", () => this.open(product));
     return row;
   }
@@ -122,12 +122,12 @@ export function leftText(available: number, waiting = 0): HTMLElement {
   return make("span", { class: `left ${few}` }, t("js_left", { count: available.toLocaleString("en-US") }));
 }
 
-function words(product: Product, current = false): HTMLElement {
+function words(product: Product, current = false, number = 0): HTMLElement {
   return make(
     "span",
     { class: "what" },
     current && make("span", { class: "badge badge-live tag" }, t("js_now")),
-    make("span", { class: "name" }, product.name),
+    make("span", { class: "name" }, number ? `${t("js_number", { number })} ` : null, product.name),
     cost(product),
     leftText(availableFor(product, null, null), product.waiting),
   );
