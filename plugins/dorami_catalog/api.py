@@ -132,6 +132,10 @@ class CatalogApi(Protocol):
         """By `sort_order`, then oldest first; at most 500."""
         ...
 
+    async def pinned(self, stream_key: str) -> UUID | None:
+        """The product that a broadcast shows now."""
+        ...
+
     async def list_store(self, limit: int = 100) -> list[ProductView]:
         """Everything on sale in or outside a broadcast, by `sort_order`, then newest first; at most 500."""
         ...

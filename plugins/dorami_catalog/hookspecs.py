@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from dorami_catalog.model import ProductAdded, ProductDeleted, ProductMoved, ProductSoldOut, ProductUpdated
+from dorami_catalog.model import (
+    ProductAdded,
+    ProductDeleted,
+    ProductMoved,
+    ProductPinned,
+    ProductSoldOut,
+    ProductUpdated,
+)
 from dorami_core.hooks import EventMeta, Tx, hookspec
 
 
@@ -39,6 +46,10 @@ class CatalogHooks:
     @hookspec
     async def on_product_moved(self, event: ProductMoved, meta: EventMeta) -> None:
         """A product left this broadcast but still exists."""
+
+    @hookspec
+    async def on_product_pinned(self, event: ProductPinned, meta: EventMeta) -> None:
+        """Another product is the one shown now, or none is."""
 
     @hookspec
     async def on_product_deleted(self, event: ProductDeleted, meta: EventMeta) -> None:

@@ -163,4 +163,30 @@ class ProductDeleted(ProductEvent):
     pass
 
 
-PRODUCT_EVENTS: tuple[type[Event], ...] = (ProductAdded, ProductUpdated, ProductSoldOut, ProductMoved, ProductDeleted)
+@attrs.frozen(kw_only=True)
+class ProductPinned(Event):
+    """`product_id` None: nothing is shown now."""
+
+    stream_key: str
+    product_id: UUID | None
+
+    @property
+    def aggregate(self) -> str:
+        return f"pin:{self.stream_key}"
+
+
+@attrs.frozen(kw_only=True)
+class PinBody:
+    """`PUT /api/streams/{streamKey}/pin`; null shows nothing."""
+
+    product_id: UUID | None
+
+
+PRODUCT_EVENTS: tuple[type[Event], ...] = (
+    ProductAdded,
+    ProductUpdated,
+    ProductSoldOut,
+    ProductMoved,
+    ProductDeleted,
+    ProductPinned,
+)

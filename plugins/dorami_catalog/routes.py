@@ -7,7 +7,8 @@ from typing import Any
 import attrs
 
 from dorami_catalog.api import ProductView
-from dorami_catalog.model import NewProduct, ProductPatch, in_range
+from dorami_catalog.model import NewProduct, PinBody, ProductPatch, in_range
+from dorami_catalog.pins import Pins, PinView
 from dorami_catalog.service import Catalog
 from dorami_core.hooks import Access, Paged, Request, Router
 
@@ -24,8 +25,9 @@ class ProductQuery(StoreQuery):
 
 
 class CatalogRoutes:
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, pins: Pins) -> None:
         self._catalog = catalog
+        self._pins = pins
 
     def register(self, router: Router) -> None:
         router.api(
@@ -68,6 +70,15 @@ class CatalogRoutes:
         router.api("DELETE", path, self.delete, access=Access.ADMIN, summary="Take a product out of the shop")
 
         router.api(
+            "PUT",
+            "/api/streams/{streamKey}/pin",
+            self.pin,
+            access=Access.ADMIN,
+            body=PinBody,
+            response=PinView,
+            summary="Show a product now, or none",
+        )
+        router.api(
             "GET",
             "/api/admin/shows/{streamKey}/ledger",
             self.export,
@@ -89,6 +100,9 @@ class CatalogRoutes:
 
     async def change(self, request: Request, body: ProductPatch) -> ProductView:
         return await self._catalog.change(request.uuid("id", "PRODUCT_NOT_FOUND"), body)
+
+    async def pin(self, request: Request, body: PinBody) -> PinView:
+        return await self._pins.pin(request.path_params["streamKey"], body.product_id)
 
     async def export(self, request: Request) -> dict[str, Any]:
         return await self._catalog.export_show(request.path_params["streamKey"])

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dorami_catalog import ledger, store
+from dorami_catalog import ledger, pins, store
 from dorami_catalog.api import ProductView
 from dorami_catalog.model import (
     UNSET,
@@ -41,6 +41,9 @@ class Catalog(Stock):
         if not is_stream_key(stream_key):
             return []
         return await store.list_page(self._host.db, stream_key, None, store.LIST_MAX)
+
+    async def pinned(self, stream_key: str) -> UUID | None:
+        return (await pins.find(self._host.db, stream_key)).product_id if is_stream_key(stream_key) else None
 
     async def list_store(self, limit: int = 100) -> list[ProductView]:
         return await store.list_page(self._host.db, None, None, min(limit, store.LIST_MAX))

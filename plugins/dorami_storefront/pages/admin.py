@@ -55,7 +55,12 @@ class AdminPages:
             stream=stream,
             products=products,
             viewers=site.host.streams.viewer_count(key),
-            admin_data={"streamKey": key, "status": stream.status, "products": to_json(products)},
+            admin_data={
+                "streamKey": key,
+                "status": stream.status,
+                "products": to_json(products),
+                "pinnedProductId": to_json(await site.catalog.pinned(key)),
+            },
         )
 
     async def orders(self, request: Request) -> Page:

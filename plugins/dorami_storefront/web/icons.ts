@@ -21,6 +21,7 @@ export const ICONS = [
   "minimize-2",
   "minus",
   "package",
+  "pin",
   "plus",
   "radio",
   "refresh-cw",

@@ -239,6 +239,9 @@ class FakeCatalog:
     async def list_for_stream(self, stream_key: str) -> list[ProductView]:
         return [one for one in self.products if one.stream_key == stream_key]
 
+    async def pinned(self, stream_key: str) -> UUID | None:
+        return self.products[0].id if self.products else None
+
     async def list_store(self, limit: int = 100) -> list[ProductView]:
         return self.products[:limit]
 

@@ -41,6 +41,11 @@ export class Catalog {
     this.#pinned = pinned;
   }
 
+  /** Which product is shown now; null: none is pinned. */
+  pin(id: string | null): void {
+    this.#pinned = id;
+  }
+
   put(product: Product): boolean {
     const known = this.#products.get(product.id)?.version ?? this.#deleted.get(product.id) ?? -1;
     if (product.version <= known) return false;

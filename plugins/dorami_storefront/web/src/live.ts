@@ -21,13 +21,14 @@ interface LiveData {
   readonly status: StreamStatus;
   readonly viewerCount: number;
   readonly products: readonly Product[];
+  readonly pinnedProductId: string | null;
   readonly flv: string;
   readonly hls: string;
 }
 
 const live = readJson<LiveData>("live-data");
 const catalog = new Catalog();
-catalog.reset(live.products, null);
+catalog.reset(live.products, live.pinnedProductId);
 
 let state: LiveState = initialState(live.status);
 const view = new StateView(live.streamKey);
@@ -128,6 +129,10 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   },
   productDeleted(id, version) {
     if (catalog.delete(id, version)) products.draw();
+  },
+  pinned(id) {
+    catalog.pin(id);
+    products.draw();
   },
   viewers: (count) => view.viewers(count),
   status: (status) => happen({ type: "STATUS", status }),

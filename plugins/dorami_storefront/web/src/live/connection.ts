@@ -26,6 +26,7 @@ export interface Listener {
   snapshot(value: Snapshot): void;
   product(product: Product): void;
   productDeleted(id: string, version: number): void;
+  pinned(id: string | null): void;
   viewers(count: number): void;
   status(status: StreamStatus): void;
   history(messages: readonly ChatMessage[]): void;
@@ -158,6 +159,7 @@ export class Connection {
     this.#root.on("live:product:deleted", (gone: { id: string; version: number }) =>
       listener.productDeleted(gone.id, gone.version),
     );
+    this.#root.on("live:product:pinned", (pin: { productId: string | null }) => listener.pinned(pin.productId));
     this.#root.on("cart:expired", () => listener.cartExpired());
     this.#root.on("reservation:promoted", (place: Place) => listener.place(place, true));
     this.#root.on("reservation:updated", (place: Place) => listener.place(place, false));
