@@ -6,11 +6,11 @@ import argparse
 import sys
 from types import ModuleType
 
-from bench import core, fanout, ingest
+from bench import core, fanout, flashsale, ingest
 from bench.report import console, show
 from bench.target import CannotRun
 
-BENCHES: dict[str, ModuleType] = {"core": core, "fanout": fanout, "ingest": ingest}
+BENCHES: dict[str, ModuleType] = {"core": core, "fanout": fanout, "flashsale": flashsale, "ingest": ingest}
 """Each module has `SUMMARY`, `arguments(parser)` and `run(options) -> Outcome`."""
 
 

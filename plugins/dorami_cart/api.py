@@ -10,7 +10,7 @@ from uuid import UUID
 import attrs
 from dorami_catalog.api import StockView
 
-from dorami_core.hooks import Money, Queries, Tx, UserId, UserIdentity
+from dorami_core.hooks import DoramiError, Money, Queries, Tx, UserId, UserIdentity
 
 ItemStatus = Literal["ACTIVE", "EXPIRED", "COMPLETED", "RELEASED"]
 EndOfLine = Literal["EXPIRED", "COMPLETED", "RELEASED"]
@@ -96,6 +96,22 @@ class AddAnswer:
 
     item: dict[str, object] | None = None
     reservation: dict[str, object] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AskToWait:
+    """One person's wish, and that there is nothing left of it."""
+
+    user: UserIdentity
+    wish: AddToCart
+
+
+@attrs.frozen(kw_only=True)
+class WaitingAnswer:
+    """A place in the queue, as JSON, or why not."""
+
+    place: dict[str, object] | None = None
+    refusal: DoramiError | None = None
 
 
 class CartApi(Protocol):

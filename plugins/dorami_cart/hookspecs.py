@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-from dorami_cart.api import AddToCart, CartItemView, EndOfLine
+from dorami_cart.api import AskToWait, CartItemView, EndOfLine, WaitingAnswer
 from dorami_cart.model import CartItemAdded, CartItemExpired
-from dorami_core.hooks import EventMeta, Tx, UserIdentity, hookspec
+from dorami_core.hooks import EventMeta, Tx, hookspec
 
 
 class CartHooks:
@@ -19,9 +18,10 @@ class CartHooks:
         others wait for these units) gives them back. Not sent for a raised quantity of a line (`PATCH`)."""
 
     @hookspec
-    async def choose_waiting_place(self, tx: Tx, user: UserIdentity, wish: AddToCart) -> dict[str, Any] | None:
-        """There is no stock and the buyer is ready to wait: give a place in the queue, as JSON, in a transaction of its
-        own. CONFLICT with `available` where units are free after all and nobody waits: the cart tries again."""
+    async def choose_waiting_places(self, tx: Tx, asked: list[AskToWait]) -> list[WaitingAnswer] | None:
+        """There is no stock and these buyers, in the order in which they came, are ready to wait: give each a place in
+        the queue, or refuse. CONFLICT with `available` where units are free after all and nobody waits: the cart tries
+        again. The product may be locked already."""
 
     @hookspec
     async def cart_lines_ended_in_tx(

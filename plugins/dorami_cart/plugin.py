@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from dorami_cart import store
+from dorami_cart.adding import ITEM_TIMER
 from dorami_cart.api import CartApi
 from dorami_cart.chat import ChatOrders
 from dorami_cart.hookspecs import CartHooks
 from dorami_cart.model import CART_EVENTS, CODES, CartItemAdded, CartItemExpired, CartSettings
 from dorami_cart.routes import CartRoutes
-from dorami_cart.service import ITEM_TIMER, STREAM_TIMER, Cart
+from dorami_cart.service import STREAM_TIMER, Cart
 from dorami_cart.sockets import CartSockets
 from dorami_core.hooks import (
     BackgroundTask,

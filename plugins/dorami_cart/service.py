@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from dorami_catalog.api import CatalogApi, StockChange, Units
+from dorami_catalog.api import CatalogApi, Units
 
 from dorami_cart import store
+from dorami_cart.adding import ITEM_TIMER, Adding
 from dorami_cart.api import (
     AddAnswer,
     AddToCart,
+    AskToWait,
     CartItemView,
     CartView,
     EndOfLine,
     Holder,
     PromotedLine,
-    mask_name,
 )
+from dorami_cart.gathering import Gathering
 from dorami_cart.model import (
     MAX_ADD,
     MAX_CLIENT_ID,
     MAX_LINE,
-    CartItemAdded,
     CartItemExpired,
     CartSettings,
 )
@@ -42,7 +41,6 @@ from dorami_core.hooks import (
     to_json,
 )
 
-ITEM_TIMER = "cart_item"
 STREAM_TIMER = "cart_stream"
 FORGET_EVERY_S = 3600.0
 ATTEMPTS = 3
@@ -54,7 +52,8 @@ class Cart:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
-        self._hold_s = host.settings(CartSettings).hold_s
+        adding = Adding(host, host.settings(CartSettings).hold_s)
+        self._gathering: Gathering[AskToWait, AddAnswer] = Gathering(adding.decide)
 
     async def view(self, user_id: UserId) -> CartView:
         items = await store.alive(self._host.db, user_id)
@@ -72,89 +71,18 @@ class Cart:
             raise invalid("quantity", f"must be 1 to {MAX_ADD}")
         if wish.client_id is not None and not 1 <= len(wish.client_id) <= MAX_CLIENT_ID:
             raise invalid("clientId", f"must have 1 to {MAX_CLIENT_ID} characters")
-        for attempt in range(ATTEMPTS):
+        key = None if wish.client_id is None else (user.id, wish.client_id)
+        for _ in range(ATTEMPTS):
             try:
-                return await self._add(user, wish)
-            except DoramiError as short:
-                if short.code != "INSUFFICIENT_STOCK" or not wish.wait:
+                return await self._gathering.ask(wish.product_id, key, AskToWait(user=user, wish=wish))
+            except DoramiError as error:
+                available = error.details.get("available", 0)
+                if error.code != "CONFLICT" or not available:
                     raise
-                try:
-                    return await self._wait(user, wish, short)
-                except DoramiError as error:
-                    available = error.details.get("available", 0)
-                    if error.code != "CONFLICT" or not available:
-                        raise
-                    # Units became free in between: enough of them are taken, too few are an answer of their own.
-                    if available < wish.quantity or attempt == ATTEMPTS - 1:
-                        raise DoramiError(
-                            "INSUFFICIENT_STOCK", productId=str(wish.product_id), available=available
-                        ) from None
-        raise AssertionError("unreachable")
-
-    async def _wait(self, user: UserIdentity, wish: AddToCart, short: DoramiError) -> AddAnswer:
-        """A place in the queue; `short` again where nobody keeps one."""
-        async with self._host.db.transaction() as tx:
-            if wish.client_id is not None:
-                said = await store.name_wish(tx, user.id, wish.client_id, _named(wish))
-                if said is not None:
-                    return _answer_again(*said)
-            place = await self._host.hooks.choose("choose_waiting_place", tx=tx, user=user, wish=wish)
-            if place is None:
-                raise short
-            if wish.client_id is not None:
-                await store.remember_answer(tx, user.id, wish.client_id, {"reservation": place})
-        return AddAnswer(reservation=place)
-
-    async def _add(self, user: UserIdentity, wish: AddToCart) -> AddAnswer:
-        async with self._host.db.transaction() as tx:
-            row = await store.add(
-                tx,
-                user.id,
-                wish.product_id,
-                wish.color,
-                wish.size,
-                wish.quantity,
-                self._hold_s,
-                wish.client_id,
-                _named(wish),
-            )
-            if row["outcome"] == "REPEATED":
-                return _answer_again(True, row["answer"])
-            if row["outcome"] != "OK":
-                raise _refusal(row, wish)
-            item = store.view_of(row)
-            self._catalog.announce(
-                tx,
-                StockChange(
-                    product_id=item.product_id,
-                    stream_key=row["stream_key"],
-                    version=row["version"],
-                    available_before=row["available_before"],
-                    available_after=row["available_after"],
-                ),
-            )
-            if item.expires_at is not None and not row["merged"]:
-                await self._host.deadlines.set(tx, ITEM_TIMER, str(item.id), item.expires_at)
-            await self._host.hooks.in_tx(
-                "cart_item_added_in_tx", tx, user_id=user.id, item=item, quantity=wish.quantity
-            )
-            tx.emit(
-                CartItemAdded(
-                    user_id=user.id,
-                    item_id=item.id,
-                    product_id=item.product_id,
-                    stream_key=item.stream_key,
-                    product_name=item.product_name,
-                    color=item.color,
-                    size=item.size,
-                    quantity=wish.quantity,
-                    masked_name=mask_name(user.display_name),
-                )
-            )
-            answer = to_json(item)
-            if wish.client_id is not None:
-                await store.remember_answer(tx, user.id, wish.client_id, answer)
-        return AddAnswer(item=answer)
+                # Units became free before the queue could be joined: enough of them are taken, too few are an answer.
+                if available < wish.quantity:
+                    break
+        raise DoramiError("INSUFFICIENT_STOCK", productId=str(wish.product_id), available=available)
 
     async def change(self, user_id: UserId, item_id: UUID, quantity: int) -> CartItemView:
         if not 1 <= quantity <= MAX_LINE:
@@ -277,26 +205,3 @@ class Cart:
     ) -> None:
         if items:
             await self._host.hooks.in_tx("cart_lines_ended_in_tx", tx, items=list(items), how=how, order_id=order_id)
-
-
-def _named(wish: AddToCart) -> str:
-    """What a `client_id` stands for."""
-    return json.dumps([str(wish.product_id), wish.quantity, wish.color, wish.size, wish.wait])
-
-
-def _answer_again(same: bool, answer: dict[str, Any]) -> AddAnswer:
-    """A place in a queue is remembered under its name, a line of the cart bare."""
-    if not same:
-        raise DoramiError("CONFLICT", field="clientId")
-    return AddAnswer(reservation=answer["reservation"]) if "reservation" in answer else AddAnswer(item=answer)
-
-
-def _refusal(row: Row, wish: AddToCart) -> DoramiError:
-    outcome = row["outcome"]
-    if outcome == "NOT_FOUND":
-        return DoramiError("PRODUCT_NOT_FOUND")
-    if outcome == "SHORT":
-        return DoramiError("INSUFFICIENT_STOCK", productId=str(wish.product_id), available=row["variant_available"])
-    if outcome == "OTHER_WISH":
-        return DoramiError("CONFLICT", field="clientId")
-    return invalid("size" if outcome == "BAD_SIZE" else "color", "choose one of the options")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dorami_cart.api import CartItemView, Holder, PromotedLine
+from dorami_cart.api import AskToWait, CartItemView, Holder, PromotedLine
 from dorami_core.hooks import Money, Queries, Row, Tx
 
 _COLUMNS = """id AS item_id, user_id, product_id, variant_id, stream_key, product_name, image_url, color, size,
@@ -40,49 +40,40 @@ def view_of(row: Row) -> CartItemView:
     )
 
 
-async def add(
-    tx: Tx,
-    user_id: UUID,
-    product_id: UUID,
-    color: str | None,
-    size: str | None,
-    quantity: int,
-    hold_s: float,
-    client_id: str | None,
-    wish: str,
-) -> Row:
-    """See the SQL function."""
-    return await tx.fetchrow(
-        "SELECT * FROM cart.add_item($1, $2, $3, $4, $5, $6, $7, $8)",
-        user_id,
-        product_id,
-        color,
-        size,
-        quantity,
+async def add_many(tx: Tx, asked: Sequence[AskToWait], hold_s: float, named: Sequence[str]) -> Sequence[Row]:
+    """See the SQL function; one row for each wish, `n` from 1."""
+    wishes = [one.wish for one in asked]
+    return await tx.fetch(
+        """SELECT * FROM cart.add_items($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6,
+                                        $7::text[], $8::text[]) ORDER BY n""",
+        [one.user.id for one in asked],
+        [wish.product_id for wish in wishes],
+        [wish.color for wish in wishes],
+        [wish.size for wish in wishes],
+        [wish.quantity for wish in wishes],
         hold_s,
-        client_id,
-        wish,
+        [wish.client_id for wish in wishes],
+        list(named),
     )
 
 
-async def name_wish(tx: Tx, user_id: UUID, client_id: str, wish: str) -> tuple[bool, dict[str, Any]] | None:
-    """None: the name is new and taken now. Else whether it names the same wish, and its answer."""
-    status = await tx.execute(
-        "INSERT INTO cart.adds (user_id, client_id, wish) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        user_id,
-        client_id,
-        wish,
+async def settle_names(
+    tx: Tx, granted: Sequence[tuple[AskToWait, dict[str, Any]]], refused: Sequence[AskToWait]
+) -> None:
+    """Remembers answers, and forgets names that this transaction took in vain."""
+    await tx.execute(
+        """WITH forgotten AS (
+               DELETE FROM cart.adds a USING unnest($4::uuid[], $5::text[]) AS f (user_id, client_id)
+               WHERE a.user_id = f.user_id AND a.client_id = f.client_id AND a.answer IS NULL)
+           UPDATE cart.adds a SET answer = g.answer FROM unnest($1::uuid[], $2::text[], $3::jsonb[])
+                AS g (user_id, client_id, answer)
+           WHERE a.user_id = g.user_id AND a.client_id = g.client_id AND a.answer IS NULL""",
+        [one.user.id for one, _ in granted],
+        [one.wish.client_id for one, _ in granted],
+        [answer for _, answer in granted],
+        [one.user.id for one in refused],
+        [one.wish.client_id for one in refused],
     )
-    if status.endswith(" 1"):
-        return None
-    row = await tx.fetchrow(
-        "SELECT wish = $3 AS same, answer FROM cart.adds WHERE user_id = $1 AND client_id = $2",
-        user_id,
-        client_id,
-        wish,
-    )
-    assert row is not None
-    return row["same"], row["answer"]
 
 
 async def put_promoted(tx: Tx, line: PromotedLine) -> CartItemView:
@@ -119,12 +110,6 @@ async def holders(db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:
         list(variant_ids),
     )
     return [Holder(**dict(row)) for row in rows]
-
-
-async def remember_answer(tx: Tx, user_id: UUID, client_id: str, answer: dict[str, Any]) -> None:
-    await tx.execute(
-        "UPDATE cart.adds SET answer = $3 WHERE user_id = $1 AND client_id = $2", user_id, client_id, answer
-    )
 
 
 async def forget_answers(db: Queries) -> None:

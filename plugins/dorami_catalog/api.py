@@ -91,10 +91,6 @@ class QueuePlace:
 
     variant_id: UUID
     number: int
-    quantity: int
-    """How many are wanted."""
-    partial: bool
-    """Whether fewer will do."""
 
 
 @attrs.frozen
@@ -157,12 +153,8 @@ class CatalogApi(Protocol):
         held."""
         ...
 
-    async def join_queue(self, tx: Tx, place: QueuePlace) -> None:
-        """One more waits for a variant of a locked product."""
-        ...
-
     async def leave_queue(self, tx: Tx, place: QueuePlace) -> None:
-        """One fewer waits, and has got nothing."""
+        """One fewer waits, and has got nothing. (One more: `catalog.step_queue` in SQL.)"""
         ...
 
     async def serve_queue(self, tx: Tx, place: QueuePlace, quantity: int, rule: str | None) -> None:
@@ -196,5 +188,5 @@ class CatalogApi(Protocol):
         ...
 
     def announce(self, tx: Tx, change: StockChange) -> None:
-        """Emits the event of a change that was made by calling `catalog.hold_units` in SQL."""
+        """Emits the event of a change that was made in SQL: by `catalog.hold_units` or `catalog.step_queue`."""
         ...

@@ -52,9 +52,6 @@ class Stock:
                 raise _nothing_left(stock)
         await self._change(tx, units, held=1)
 
-    async def join_queue(self, tx: Tx, place: QueuePlace) -> None:
-        await self._step(tx, place, "WAIT", place.quantity)
-
     async def leave_queue(self, tx: Tx, place: QueuePlace) -> None:
         await self._step(tx, place, "LEAVE", 0)
 
@@ -86,8 +83,7 @@ class Stock:
         tx.emit(kind(product_id=change.product_id, stream_key=change.stream_key, version=change.version))
 
     async def _step(self, tx: Tx, place: QueuePlace, kind: str, quantity: int, rule: str | None = None) -> None:
-        partial = place.partial if kind == "WAIT" else None
-        row = await store.step_queue(tx, place.variant_id, kind, quantity, place.number, partial, rule)
+        row = await store.step_queue(tx, place.variant_id, kind, quantity, place.number, rule)
         # Never "sold out": what is held for who waited was not on sale to anybody.
         if not row["deleted"]:
             tx.emit(ProductUpdated(product_id=row["product_id"], stream_key=row["stream_key"], version=row["version"]))

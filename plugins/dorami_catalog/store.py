@@ -246,12 +246,10 @@ async def change_units(
     )
 
 
-async def step_queue(
-    tx: Tx, variant_id: UUID, kind: str, quantity: int, number: int, partial: bool | None, rule: str | None
-) -> Row:
-    """One person joins a queue (WAIT), leaves it (LEAVE) or is served (PROMOTE): see the SQL function."""
+async def step_queue(tx: Tx, variant_id: UUID, kind: str, quantity: int, number: int, rule: str | None) -> Row:
+    """One person leaves a queue (LEAVE) or is served (PROMOTE): see the SQL function."""
     return await tx.fetchrow(
-        "SELECT * FROM catalog.step_queue($1, $2, $3, $4, $5, $6)", variant_id, kind, quantity, number, partial, rule
+        "SELECT * FROM catalog.step_queue($1, $2, $3, $4, NULL, $5)", variant_id, kind, quantity, number, rule
     )
 
 

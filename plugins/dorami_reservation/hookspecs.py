@@ -30,8 +30,8 @@ class ReservationHooks:
 
     @hookspec
     async def on_reservation_updated(self, event: ReservationUpdated, meta: EventMeta) -> None:
-        """A place was taken or ended. Not sent for a promotion: that is an event of its own."""
+        """A place ended. Not sent for a promotion: that is an event of its own."""
 
     @hookspec
     async def on_queue_moved(self, event: QueueMoved, meta: EventMeta) -> None:
-        """Somebody left a queue, served or not, so others moved up."""
+        """Somebody joined a queue, or left it, served or not, so that others moved up."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 from uuid import UUID
 
-from dorami_cart.api import AddToCart, CartItemView, EndOfLine
+from dorami_cart.api import AskToWait, CartItemView, EndOfLine, WaitingAnswer
 
 from dorami_core.hooks import (
     BackgroundTask,
+    DoramiError,
     ErrorCode,
     Event,
     EventMeta,
@@ -17,7 +17,6 @@ from dorami_core.hooks import (
     Plugin,
     Router,
     Tx,
-    UserIdentity,
     hookimpl,
     to_json,
 )
@@ -79,14 +78,23 @@ class ReservationPlugin(Plugin):
         return [self._sockets.tell_positions_forever]
 
     @hookimpl
-    async def choose_waiting_place(self, tx: Tx, user: UserIdentity, wish: AddToCart) -> dict[str, Any]:
-        joined = await self._reservations.join_in_tx(
-            tx,
-            user,
-            JoinQueue(product_id=wish.product_id, quantity=wish.quantity, color=wish.color, size=wish.size),
-        )
-        place: dict[str, Any] = to_json(joined)
-        return place
+    async def choose_waiting_places(self, tx: Tx, asked: list[AskToWait]) -> list[WaitingAnswer]:
+        wishes = [
+            (
+                one.user,
+                JoinQueue(
+                    product_id=one.wish.product_id,
+                    quantity=one.wish.quantity,
+                    color=one.wish.color,
+                    size=one.wish.size,
+                ),
+            )
+            for one in asked
+        ]
+        return [
+            WaitingAnswer(refusal=answer) if isinstance(answer, DoramiError) else WaitingAnswer(place=to_json(answer))
+            for answer in await self._reservations.join_many(tx, wishes)
+        ]
 
     @hookimpl
     async def stock_released_in_tx(self, tx: Tx, variant_ids: list[UUID]) -> None:

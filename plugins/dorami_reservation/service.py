@@ -6,16 +6,17 @@ import base64
 import binascii
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import attrs
 from dorami_cart.api import CartApi
-from dorami_catalog.api import CatalogApi, QueuePlace
+from dorami_catalog.api import CatalogApi, StockChange
 
 from dorami_core.hooks import DoramiError, Host, Paged, Queries, Tx, UserId, UserIdentity, invalid, new_uuid
 from dorami_reservation import store
 from dorami_reservation.api import Ahead, JoinQueue, ReservationView, WaitingPlace
-from dorami_reservation.model import MAX_WANTED, ReservationUpdated
+from dorami_reservation.model import MAX_WANTED, QueueMoved
 from dorami_reservation.queue import Queue
 
 _GONE = ("CART_ITEM_NOT_FOUND", "CART_EXPIRED")
@@ -32,47 +33,58 @@ class Reservations:
 
     async def join(self, user: UserIdentity, wish: JoinQueue) -> ReservationView:
         async with self._host.db.transaction() as tx:
-            return await self.join_in_tx(tx, user, wish)
+            (answer,) = await self.join_many(tx, [(user, wish)])
+            if isinstance(answer, DoramiError):
+                raise answer
+        return answer
 
-    async def join_in_tx(self, tx: Tx, user: UserIdentity, wish: JoinQueue) -> ReservationView:
+    async def join_many(
+        self, tx: Tx, asked: Sequence[tuple[UserIdentity, JoinQueue]]
+    ) -> list[ReservationView | DoramiError]:
+        """In order; each gets a place, or an error that leaves nothing behind."""
+        answers: list[ReservationView | DoramiError | None] = [await self._refused(tx, *one) for one in asked]
+        open_ = [index for index, answer in enumerate(answers) if answer is None]
+        ids = [new_uuid() for _ in open_]
+        rows = await store.join(tx, [(place, *asked[index]) for place, index in zip(ids, open_, strict=True)])
+        joined: dict[UUID, int] = {}
+        told: dict[UUID, Any] = {}
+        for index, place_id, row in zip(open_, ids, rows, strict=True):
+            _, wish = asked[index]
+            if row["outcome"] != "OK":
+                answers[index] = _refusal(row, wish)
+                continue
+            joined[place_id] = index
+            told[row["variant_id"]] = row
+        # Who asked is answered; his other screens hear with all who wait, not each by an event of his own.
+        for variant_id, row in told.items():
+            self._announce(tx, row)
+            tx.emit(QueueMoved(product_id=row["product_id"], variant_id=variant_id))
+        if joined:
+            for place in await self.with_ahead(tx, await store.find_many(tx, list(joined))):
+                answers[joined[place.id]] = place
+        return [answer for answer in answers if answer is not None]
+
+    async def _refused(self, tx: Tx, user: UserIdentity, wish: JoinQueue) -> DoramiError | None:
         if not 1 <= wish.quantity <= MAX_WANTED:
-            raise invalid("quantity", f"must be 1 to {MAX_WANTED}")
-        await self._host.hooks.authorize("validate_reservation", tx=tx, user=user, wish=wish)
-        place_id = new_uuid()
-        row = await store.join(
-            tx, place_id, user.id, wish.product_id, wish.color, wish.size, wish.quantity, wish.accept_partial
-        )
-        match row["outcome"]:
-            case "OK":
-                pass
-            case "NOT_FOUND":
-                raise DoramiError("PRODUCT_NOT_FOUND")
-            case "EXISTS":
-                raise DoramiError("RESERVATION_EXISTS", reservationId=str(row["existing"]))
-            case "FREE":
-                raise DoramiError("CONFLICT", productId=str(wish.product_id), available=row["available"])
-            case problem:
-                raise invalid("size" if problem == "BAD_SIZE" else "color", "choose one of the options")
-        place = await self._found(tx, place_id)
-        await self._catalog.join_queue(
+            return invalid("quantity", f"must be 1 to {MAX_WANTED}")
+        try:
+            await self._host.hooks.authorize("validate_reservation", tx=tx, user=user, wish=wish)
+        except DoramiError as refusal:
+            return refusal
+        return None
+
+    def _announce(self, tx: Tx, row: Any) -> None:
+        """Who waits is part of a product as it is shown."""
+        self._catalog.announce(
             tx,
-            QueuePlace(
-                variant_id=place.variant_id,
-                number=place.reservation_number,
-                quantity=place.quantity,
-                partial=place.accept_partial,
+            StockChange(
+                product_id=row["product_id"],
+                stream_key=row["stream_key"],
+                version=row["version"],
+                available_before=0,
+                available_after=0,
             ),
         )
-        tx.emit(
-            ReservationUpdated(
-                reservation_id=place_id,
-                user_id=user.id,
-                product_id=wish.product_id,
-                variant_id=row["variant_id"],
-                status="WAITING",
-            )
-        )
-        return place
 
     async def get(self, user_id: UserId, reservation_id: UUID) -> ReservationView:
         return await self._found(self._host.db, reservation_id, user_id)
@@ -132,6 +144,18 @@ class Reservations:
         if place is None:
             raise DoramiError("RESERVATION_NOT_FOUND")
         return (await self.with_ahead(db, [place]))[0]
+
+
+def _refusal(row: Any, wish: JoinQueue) -> DoramiError:
+    match row["outcome"]:
+        case "NOT_FOUND":
+            return DoramiError("PRODUCT_NOT_FOUND")
+        case "EXISTS":
+            return DoramiError("RESERVATION_EXISTS", reservationId=str(row["existing"]))
+        case "FREE":
+            return DoramiError("CONFLICT", productId=str(wish.product_id), available=row["available"])
+        case problem:
+            return invalid("size" if problem == "BAD_SIZE" else "color", "choose one of the options")
 
 
 def _format_cursor(place: ReservationView) -> str:

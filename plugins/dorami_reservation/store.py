@@ -10,8 +10,8 @@ from uuid import UUID
 import attrs
 from dorami_catalog.api import QueuePlace
 
-from dorami_core.hooks import Queries, Row, Tx
-from dorami_reservation.api import ReservationStatus, ReservationView, WaitingPlace
+from dorami_core.hooks import Queries, Row, Tx, UserIdentity
+from dorami_reservation.api import JoinQueue, ReservationStatus, ReservationView, WaitingPlace
 
 _VIEW = """SELECT p.*, core.now() AS server_time, CASE WHEN p.status = 'WAITING' THEN
     (SELECT count(*) FROM reservation.places o
@@ -63,32 +63,28 @@ def place_of(row: Row) -> WaitingPlace:
 def queue_place(place: Row | WaitingPlace) -> QueuePlace:
     """As the ledger of the product names it."""
     row = attrs.asdict(place) if isinstance(place, WaitingPlace) else place
-    return QueuePlace(
-        variant_id=row["variant_id"], number=row["number"], quantity=row["quantity"], partial=row["accept_partial"]
+    return QueuePlace(variant_id=row["variant_id"], number=row["number"])
+
+
+async def join(tx: Tx, asked: Sequence[tuple[UUID, UserIdentity, JoinQueue]]) -> Sequence[Row]:
+    """See the SQL functions; a row for each, in order."""
+    wishes = [wish for _, _, wish in asked]
+    return await tx.fetch(
+        """SELECT * FROM reservation.join_queues($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
+                                                $6::integer[], $7::boolean[])""",
+        [place_id for place_id, _, _ in asked],
+        [user.id for _, user, _ in asked],
+        [wish.product_id for wish in wishes],
+        [wish.color for wish in wishes],
+        [wish.size for wish in wishes],
+        [wish.quantity for wish in wishes],
+        [wish.accept_partial for wish in wishes],
     )
 
 
-async def join(
-    tx: Tx,
-    place_id: UUID,
-    user_id: UUID,
-    product_id: UUID,
-    color: str | None,
-    size: str | None,
-    quantity: int,
-    accept_partial: bool,
-) -> Row:
-    """See the SQL function."""
-    return await tx.fetchrow(
-        "SELECT * FROM reservation.join_queue($1, $2, $3, $4, $5, $6, $7)",
-        place_id,
-        user_id,
-        product_id,
-        color,
-        size,
-        quantity,
-        accept_partial,
-    )
+async def find_many(db: Queries, reservation_ids: Sequence[UUID]) -> list[ReservationView]:
+    rows = await db.fetch(_VIEW + "WHERE p.id = ANY($1::uuid[])", list(reservation_ids))
+    return [view_of(row) for row in rows]
 
 
 async def find(db: Queries, reservation_id: UUID, user_id: UUID | None = None) -> ReservationView | None:

@@ -61,7 +61,8 @@ async def test_without_the_lock_a_number_is_given_twice(shop: Any) -> None:
     await shop.bench.db.execute(
         """CREATE OR REPLACE FUNCTION reservation.join_queue(
                p_id uuid, p_user uuid, p_product uuid, p_color text, p_size text, p_quantity integer,
-               p_accept_partial boolean, OUT outcome text, OUT variant_id uuid, OUT available integer, OUT existing uuid
+               p_accept_partial boolean, OUT outcome text, OUT variant_id uuid, OUT available integer,
+               OUT existing uuid, OUT product_id uuid, OUT stream_key text, OUT version bigint
            ) LANGUAGE plpgsql AS $$
            #variable_conflict use_column
            DECLARE next integer;
@@ -78,6 +79,7 @@ async def test_without_the_lock_a_number_is_given_twice(shop: Any) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await rush_for_numbers(shop)
     assert caught.group_contains(Exception, match="numbers_are_given_once", depth=None)
+    await shop.bench.db.execute("DELETE FROM reservation.places")
 
 
 @pytest.mark.parametrize("round_", range(4))
