@@ -51,7 +51,7 @@ def run_sales(engine: Engine, sales: int, steps: int = STEPS, *, shrink: bool = 
 
 
 def test_whatever_people_do_the_rules_hold(engine: Engine) -> None:
-    assert run_sales(engine, 2) > 200
+    assert run_sales(engine, 12) > 1500
 
 
 @pytest.mark.soak
