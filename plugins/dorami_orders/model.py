@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import attrs
 
 from dorami_core.hooks import ErrorCode, Event, Money, invalid, positive
-from dorami_orders.api import OrderStatus, PaymentMethod, ShippingStatus
+from dorami_orders.api import OrderFilter, OrderStatus, PaymentMethod, ShippingStatus
 
 MAX_NAME = 50
 MAX_ADDRESS_FIELDS = 20
@@ -66,6 +67,11 @@ def _in_range(low: int, high: int) -> Any:
     return check
 
 
+def _short(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and len(value) > 100:
+        raise ValueError("must have at most 100 characters", attribute)
+
+
 @attrs.frozen(kw_only=True)
 class OrderBody:
     """`POST /api/orders`."""
@@ -92,6 +98,20 @@ class OrderQuery:
 @attrs.frozen(kw_only=True)
 class AdminOrderQuery(OrderQuery):
     status: OrderStatus | None = None
+    shipping_status: ShippingStatus | None = None
+    q: str | None = attrs.field(default=None, validator=_short)
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+    @property
+    def which(self) -> OrderFilter:
+        return OrderFilter(
+            status=self.status,
+            shipping_status=self.shipping_status,
+            q=self.q,
+            created_from=self.created_from,
+            created_to=self.created_to,
+        )
 
 
 @attrs.frozen(kw_only=True)

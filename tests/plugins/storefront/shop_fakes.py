@@ -10,7 +10,7 @@ from uuid import UUID
 import attrs
 from dorami_cart.api import AddAnswer, AddToCart, CartItemView, CartView
 from dorami_catalog.api import ProductVariant, ProductView
-from dorami_orders.api import OrderItemView, OrderView, PayAccount, PlaceOrder, ShopInfo
+from dorami_orders.api import OrderFilter, OrderItemView, OrderView, PayAccount, PlaceOrder, ShopInfo
 from dorami_reservation.api import Ahead, JoinQueue, ReservationView
 
 from dorami_core.base.ids import GuestId
@@ -309,8 +309,9 @@ class FakeOrders:
     async def list_for(self, user_id: UserId, cursor: str | None = None, limit: int = 20) -> Paged:
         return Paged([one for one in self.found if one.user_id == user_id], None)
 
-    async def admin_list(self, status: str | None = None, cursor: str | None = None, limit: int = 50) -> Paged:
-        return Paged([one for one in self.found if status in (None, one.status)], None)
+    async def admin_list(self, which: OrderFilter | None = None, cursor: str | None = None, limit: int = 50) -> Paged:
+        status, q = (which.status, which.q or "") if which else (None, "")
+        return Paged([one for one in self.found if status in (None, one.status) and q in one.id], None)
 
     async def confirm_payment(self, order_id: str) -> OrderView:
         if self.refuse:

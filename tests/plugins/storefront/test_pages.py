@@ -436,3 +436,13 @@ async def test_my_page_shows_the_waiting_list_and_how_to_leave_it(refuse: str | 
     assert f'action="/waiting/{UUID(int=901)}/leave"' in html
     refusing = make_site(queue=FakeQueue(refuse=refuse))
     assert await post(refusing, f"/waiting/{UUID(int=901)}/leave", {}) == Redirect(target)
+
+
+async def test_orders_are_searched_and_taken_away_as_a_table() -> None:
+    site = make_site()
+    asked = {"q": "00002", "status": "PAID"}
+    html = render(await get(site, "/admin/orders", who="ADMIN", args=asked), request("/admin/orders", who="ADMIN"))
+    assert "ORD-20261122-00002" in html
+    assert "ORD-20261123-00001" not in html
+    assert 'data-export="/api/admin/orders/export?status=PAID&amp;q=00002"' in html
+    assert 'value="00002"' in html
