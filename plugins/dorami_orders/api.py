@@ -77,6 +77,8 @@ class ShopInfo:
     currency: str
     accounts: list[PayAccount]
     shipping_fee: Money
+    free_shipping_from: Money | None
+    """Goods of at least this much ship free; None: they do not for that."""
     unpaid_seconds: float
     """How long an order waits for its money."""
     server_time: datetime
@@ -114,6 +116,12 @@ class OrderExport:
     csv: str
     orders: int
     truncated: bool
+
+
+def flat_fee(info: ShopInfo, subtotal: Money) -> Money:
+    """What shipping costs where no broadcast grants it free and no plugin says otherwise."""
+    free = info.free_shipping_from is not None and subtotal.minor >= info.free_shipping_from.minor
+    return Money(0, subtotal.currency) if free else info.shipping_fee
 
 
 class OrdersApi(Protocol):

@@ -28,10 +28,12 @@ CODES = (
 
 @attrs.frozen
 class OrderSettings:
-    """`unpaid_s`: how long an order waits for its money. `shipping_fee` is a decimal string in the shop's currency."""
+    """`unpaid_s`: how long an order waits for its money. `shipping_fee` and `free_shipping_from` are decimal strings in
+    the shop's currency; an order whose goods cost at least the latter ships free ("": none does for that)."""
 
     unpaid_s: float = attrs.field(default=86_400, validator=positive)
     shipping_fee: str = "5.00"
+    free_shipping_from: str = ""
     shop_name: str = "도라미"
     bank_account: str = "국민은행 000000-00-000000 (예금주 도라미)"
     zelle_account: str = "pay@dorami.example (Dorami)"
@@ -43,6 +45,11 @@ def fee_of(text: str, currency: str) -> Money:
     if "." not in str(Money(0, currency)) and not decimals.strip("0"):
         return Money.parse(whole, currency)
     return Money.parse(text, currency)
+
+
+def free_from(settings: OrderSettings, currency: str) -> Money | None:
+    """ValueError."""
+    return fee_of(settings.free_shipping_from, currency) if settings.free_shipping_from else None
 
 
 def check_address(address: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from dorami_orders.model import (
     OrderSettings,
     OrderShipped,
     fee_of,
+    free_from,
 )
 from dorami_orders.paying import mark_paid
 from dorami_orders.placing import UNPAID_TIMER, Placing
@@ -53,7 +54,7 @@ class Orders:
         }
         self._orders = store.OrderStore({method: text for method, text in self._accounts.items()})
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
-        self._placing = Placing(host, self._orders)
+        self._placing = Placing(host, self._orders, self.shop_info())
 
     async def create(self, user: UserIdentity, wish: PlaceOrder) -> OrderView:
         if wish.payment_method not in get_args(PaymentMethod):
@@ -161,6 +162,7 @@ class Orders:
             currency=self._host.currency,
             accounts=[PayAccount(method=method, account=text) for method, text in self._accounts.items()],
             shipping_fee=fee_of(self._settings.shipping_fee, self._host.currency),
+            free_shipping_from=free_from(self._settings, self._host.currency),
             unpaid_seconds=self._settings.unpaid_s,
             server_time=self._host.clock.now(),
         )

@@ -330,6 +330,7 @@ class FakeOrders:
                 PayAccount(method="ZELLE", account="pay@dorami.example"),
             ],
             shipping_fee=usd(500),
+            free_shipping_from=None,
             unpaid_seconds=86400,
             server_time=NOW,
         )
