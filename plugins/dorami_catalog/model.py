@@ -176,6 +176,22 @@ class ProductPinned(Event):
 
 
 @attrs.frozen(kw_only=True)
+class ImportBody:
+    """`POST /api/products/import`: the text of `table.py`."""
+
+    csv: str
+    stream_key: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class BulkBody:
+    """`PATCH /api/products`: one change of up to 200 products."""
+
+    ids: list[UUID]
+    patch: ProductPatch
+
+
+@attrs.frozen(kw_only=True)
 class PinBody:
     """`PUT /api/streams/{streamKey}/pin`; null shows nothing."""
 

@@ -38,6 +38,10 @@ function broadcast({ streamKey, products, pinnedProductId }: { streamKey: string
     await api.post("/api/products", newProduct(streamKey, field));
     location.reload();
   });
+  submits(find<HTMLFormElement>("#import-products"), async (field) => {
+    await api.post("/api/products/import", { streamKey, csv: field("csv") });
+    location.reload();
+  });
   if (document.querySelector("[data-publish]")) void api.get<Publish>(path).then(showPublish, sayError);
   for (const button of document.querySelectorAll<HTMLButtonElement>("[data-hold]")) {
     holds(button, async () => {
