@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ PORTS = (("web", 8000, "pages and API"), ("edge", 8080, "sockets and video"), ("
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0: ended as asked; 1: could not start, or `check` found something wrong; 2: wrong usage."""
     options = _parser().parse_args(arguments)
+    if hasattr(options, "run"):
+        return int(options.run(options))
     settings_file = _settings_file(options.config)
     if options.command == "check":
         return _run(lambda: check(options.data, settings_file))
@@ -128,7 +131,17 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("web", parents=[shared, listening], help="pages and API alone; as many as wanted")
     commands.add_parser("edge", parents=[shared, listening], help="sockets alone; as many as wanted")
     commands.add_parser("check", parents=[shared], help="what is configured, and what is reachable")
+    _add_commands_of_plugins(commands)
     return parser
+
+
+def _add_commands_of_plugins(commands: Any) -> None:
+    """Entry points of the group `dorami.commands`: modules with `add_arguments(parser)` and `run(options)`."""
+    for entry in entry_points(group="dorami.commands"):
+        module = entry.load()
+        parser = commands.add_parser(entry.name, help=(module.__doc__ or "").partition("\n")[0].partition(": ")[2])
+        module.add_arguments(parser)
+        parser.set_defaults(run=module.run)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from dorami_core.base.ids import is_stream_key
 from dorami_core.base.peers import Networks
 from dorami_core.base.principal import Principal
 from dorami_core.base.settings import ChatSettings
+from dorami_core.base.structure import to_json
 from dorami_core.chat.hearts import Hearts
 from dorami_core.chat.log import MessageLog
 from dorami_core.chat.model import Receipt, check_client_id, check_text
@@ -197,6 +198,13 @@ class ChatService:
         if conn.address not in self._exempt:
             self._address_hearts.take(address_key(conn.address), count)
         self._hearts.add(live_id, count)
+
+    async def receipt_for(self, principal: Principal, live_id: str, message: str, receipt: Receipt) -> dict[str, Any]:
+        """What the writer is answered: the receipt, and what plugins add to it."""
+        value: dict[str, Any] = to_json(receipt)
+        return await self._hooks.filter(
+            "filter_chat_receipt", value, principal=principal, stream_key=live_id, message=message
+        )
 
     async def delete(self, principal: Principal, live_id: str, message_id: str) -> None:
         """Takes a message back from the history and from every screen, and notes who did; twice says it again.

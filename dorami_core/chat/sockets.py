@@ -7,7 +7,6 @@ from typing import Any
 import attrs
 
 from dorami_core.base.principal import Access
-from dorami_core.base.structure import to_json
 from dorami_core.chat.hearts import MAX_AT_ONCE
 from dorami_core.chat.service import NAMESPACE, ChatService
 from dorami_core.hooks.sockets import SocketConnection, SocketEvents
@@ -66,11 +65,11 @@ class ChatSockets:
             conn.leave(room)
 
     async def send(self, conn: SocketConnection, payload: SendMessage) -> object:
-        """Answers `id`, `seq`, `timestamp`."""
+        """Answers `id`, `seq`, `timestamp`, and what plugins add."""
         receipt = await self._service.send(
             conn.principal, payload.live_id, payload.message, payload.client_id, address=conn.address
         )
-        return to_json(receipt)
+        return await self._service.receipt_for(conn.principal, payload.live_id, payload.message, receipt)
 
     async def delete(self, conn: SocketConnection, payload: DeleteMessage) -> None:
         await self._service.delete(conn.principal, payload.live_id, payload.message_id)

@@ -94,6 +94,13 @@ class CoreHooks:
     async def filter_stream_snapshot(self, value: dict[str, Any], stream: StreamView) -> dict[str, Any]:
         """The acknowledgement of `join:stream`; add your part and return it."""
 
+    @hookspec
+    async def filter_chat_receipt(
+        self, value: dict[str, Any], principal: Principal, stream_key: str, message: str
+    ) -> dict[str, Any]:
+        """The acknowledgement of `chat:send-message`, for its writer alone: `id`, `seq`, `timestamp`. The message was
+        sent already; one that is sent again with its `clientId` comes here again with the same `id`."""
+
     # *_in_tx: inside the transaction that changes it
 
     @hookspec

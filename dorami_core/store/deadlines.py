@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import attrs
@@ -36,6 +36,15 @@ class DeadlineStore:
             kind,
             key,
             due_at,
+        )
+
+    async def set_many(self, tx: Tx, kind: str, timers: Sequence[tuple[str, datetime]]) -> None:
+        await tx.execute(
+            """INSERT INTO core.deadlines (kind, key, due_at) SELECT $1, * FROM unnest($2::text[], $3::timestamptz[])
+               ON CONFLICT (kind, key) DO UPDATE SET due_at = excluded.due_at, attempts = 0""",
+            kind,
+            [key for key, _ in timers],
+            [due_at for _, due_at in timers],
         )
 
     async def clear(self, tx: Tx, kind: str, key: str) -> None:

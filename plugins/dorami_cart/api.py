@@ -8,10 +8,12 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 import attrs
+from dorami_catalog.api import StockView
 
-from dorami_core.hooks import Money, Tx, UserId, UserIdentity
+from dorami_core.hooks import DoramiError, Money, Queries, Tx, UserId, UserIdentity
 
 ItemStatus = Literal["ACTIVE", "EXPIRED", "COMPLETED", "RELEASED"]
+EndOfLine = Literal["EXPIRED", "COMPLETED", "RELEASED"]
 
 
 @attrs.frozen(kw_only=True)
@@ -36,7 +38,31 @@ class CartItemView:
     expires_at: datetime | None
     """None: held until ordered or removed."""
     created_at: datetime
+    reservation_id: UUID | None = None
+    """The place in a queue that this line was given for; such a line is merged with no other."""
     server_time: datetime
+
+
+@attrs.frozen(kw_only=True)
+class Holder:
+    """Units that a line holds, without saying whose."""
+
+    variant_id: UUID
+    quantity: int
+    expires_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class PromotedLine:
+    """A line for somebody who waited: its units are held already (`CatalogApi.serve_queue`)."""
+
+    user_id: UUID
+    stock: StockView
+    color: str | None
+    size: str | None
+    quantity: int
+    hold_s: float
+    reservation_id: UUID
 
 
 @attrs.frozen(kw_only=True)
@@ -72,6 +98,22 @@ class AddAnswer:
     reservation: dict[str, object] | None = None
 
 
+@attrs.frozen(kw_only=True)
+class AskToWait:
+    """One person's wish, and that there is nothing left of it."""
+
+    user: UserIdentity
+    wish: AddToCart
+
+
+@attrs.frozen(kw_only=True)
+class WaitingAnswer:
+    """A place in the queue, as JSON, or why not."""
+
+    place: dict[str, object] | None = None
+    refusal: DoramiError | None = None
+
+
 class CartApi(Protocol):
     """`host.api(CartApi)`."""
 
@@ -100,6 +142,14 @@ class CartApi(Protocol):
 
     async def complete(self, tx: Tx, items: Sequence[CartItemView], order_id: str) -> None:
         """Locked lines were ordered; their stock is the order's from now on (`CatalogApi.commit` is the caller's)."""
+        ...
+
+    async def put_promoted(self, tx: Tx, line: PromotedLine) -> CartItemView:
+        """Writes the line at the present price; it expires `hold_s` from now. The product is locked."""
+        ...
+
+    async def holders(self, db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:
+        """What holds units of these variants now, the soonest to end first; at most ten for each."""
         ...
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-from dorami_cart.api import AddToCart, CartItemView
+from dorami_cart.api import AskToWait, CartItemView, EndOfLine, WaitingAnswer
 from dorami_cart.model import CartItemAdded, CartItemExpired
-from dorami_core.hooks import EventMeta, Tx, UserIdentity, hookspec
+from dorami_core.hooks import EventMeta, Tx, hookspec
 
 
 class CartHooks:
@@ -19,9 +18,17 @@ class CartHooks:
         others wait for these units) gives them back. Not sent for a raised quantity of a line (`PATCH`)."""
 
     @hookspec
-    async def choose_waiting_place(self, user: UserIdentity, wish: AddToCart) -> dict[str, Any] | None:
-        """There is no stock and the buyer is ready to wait: give a place in the queue, as JSON. Outside of any
-        transaction."""
+    async def choose_waiting_places(self, tx: Tx, asked: list[AskToWait]) -> list[WaitingAnswer] | None:
+        """There is no stock and these buyers, in the order in which they came, are ready to wait: give each a place in
+        the queue, or refuse. CONFLICT with `available` where units are free after all and nobody waits: the cart tries
+        again. The product may be locked already."""
+
+    @hookspec
+    async def cart_lines_ended_in_tx(
+        self, tx: Tx, items: list[CartItemView], how: EndOfLine, order_id: str | None
+    ) -> None:
+        """These lines hold nothing any more, or their units are an order's now (COMPLETED). Their products are locked;
+        what became free is told afterwards."""
 
     @hookspec
     async def on_cart_item_added(self, event: CartItemAdded, meta: EventMeta) -> None:

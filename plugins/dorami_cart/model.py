@@ -26,9 +26,11 @@ CODES = (
 
 @attrs.frozen
 class CartSettings:
-    """`hold_s`: how long an item holds its stock; a product can have its own time."""
+    """`hold_s`: how long an item holds its stock; a product can have its own time. `chat_orders`: whether what is said
+    in the chat can be an order."""
 
     hold_s: float = attrs.field(default=600, validator=positive)
+    chat_orders: bool = True
 
 
 @attrs.frozen(kw_only=True)

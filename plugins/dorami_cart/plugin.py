@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
 from dorami_cart import store
+from dorami_cart.adding import ITEM_TIMER
 from dorami_cart.api import CartApi
+from dorami_cart.chat import ChatOrders
 from dorami_cart.hookspecs import CartHooks
 from dorami_cart.model import CART_EVENTS, CODES, CartItemAdded, CartItemExpired, CartSettings
 from dorami_cart.routes import CartRoutes
-from dorami_cart.service import ITEM_TIMER, STREAM_TIMER, Cart
+from dorami_cart.service import STREAM_TIMER, Cart
 from dorami_cart.sockets import CartSockets
 from dorami_core.hooks import (
     BackgroundTask,
@@ -20,6 +23,7 @@ from dorami_core.hooks import (
     EventMeta,
     Host,
     Plugin,
+    Principal,
     Router,
     SocketEvents,
     StreamStarted,
@@ -60,6 +64,7 @@ class CartPlugin(Plugin):
         self._host = host
         self._cart = Cart(host)
         self._sockets = CartSockets(host, self._cart)
+        self._chat = ChatOrders(host, self._cart) if host.settings(CartSettings).chat_orders else None
         host.provide(CartApi, self._cart)  # type: ignore[type-abstract]
 
     @hookimpl
@@ -77,6 +82,15 @@ class CartPlugin(Plugin):
     @hookimpl
     def register_tasks(self) -> Iterable[BackgroundTask]:
         return [self._cart.forget_answers]
+
+    @hookimpl
+    async def filter_chat_receipt(
+        self, value: dict[str, Any], principal: Principal, stream_key: str, message: str
+    ) -> dict[str, Any]:
+        if self._chat is None or principal.user is None:
+            return value
+        answer = await self._chat.hear(principal.user, stream_key, message, value["id"])
+        return value if answer is None else {**value, "cart": answer}
 
     @hookimpl
     async def product_deleted_in_tx(self, tx: Tx, product_id: UUID) -> None:

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from uuid import UUID
 
-from dorami_catalog.api import CatalogApi, StockChange, Units
+from dorami_catalog.api import CatalogApi, Units
 
 from dorami_cart import store
-from dorami_cart.api import AddAnswer, AddToCart, CartItemView, CartView, mask_name
+from dorami_cart.adding import ITEM_TIMER, Adding
+from dorami_cart.api import (
+    AddAnswer,
+    AddToCart,
+    AskToWait,
+    CartItemView,
+    CartView,
+    EndOfLine,
+    Holder,
+    PromotedLine,
+)
+from dorami_cart.gathering import Gathering
 from dorami_cart.model import (
     MAX_ADD,
     MAX_CLIENT_ID,
     MAX_LINE,
-    CartItemAdded,
     CartItemExpired,
     CartSettings,
 )
-from dorami_core.hooks import DoramiError, Host, Money, Row, StreamView, Tx, UserId, UserIdentity, invalid, to_json
+from dorami_core.hooks import (
+    DoramiError,
+    Host,
+    Money,
+    Queries,
+    Row,
+    StreamView,
+    Tx,
+    UserId,
+    UserIdentity,
+    invalid,
+    to_json,
+)
 
-ITEM_TIMER = "cart_item"
 STREAM_TIMER = "cart_stream"
 FORGET_EVERY_S = 3600.0
+ATTEMPTS = 3
 
 
 class Cart:
@@ -31,7 +52,8 @@ class Cart:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
-        self._hold_s = host.settings(CartSettings).hold_s
+        adding = Adding(host, host.settings(CartSettings).hold_s)
+        self._gathering: Gathering[AskToWait, AddAnswer] = Gathering(adding.decide)
 
     async def view(self, user_id: UserId) -> CartView:
         items = await store.alive(self._host.db, user_id)
@@ -49,66 +71,18 @@ class Cart:
             raise invalid("quantity", f"must be 1 to {MAX_ADD}")
         if wish.client_id is not None and not 1 <= len(wish.client_id) <= MAX_CLIENT_ID:
             raise invalid("clientId", f"must have 1 to {MAX_CLIENT_ID} characters")
-        try:
-            return await self._add(user, wish)
-        except DoramiError as error:
-            if error.code != "INSUFFICIENT_STOCK" or not wish.wait:
-                raise
-            place = await self._host.hooks.choose("choose_waiting_place", user=user, wish=wish)
-            if place is None:
-                raise
-            return AddAnswer(reservation=place)
-
-    async def _add(self, user: UserIdentity, wish: AddToCart) -> AddAnswer:
-        async with self._host.db.transaction() as tx:
-            row = await store.add(
-                tx,
-                user.id,
-                wish.product_id,
-                wish.color,
-                wish.size,
-                wish.quantity,
-                self._hold_s,
-                wish.client_id,
-                json.dumps([str(wish.product_id), wish.quantity, wish.color, wish.size, wish.wait]),
-            )
-            if row["outcome"] == "REPEATED":
-                return AddAnswer(item=row["answer"])
-            if row["outcome"] != "OK":
-                raise _refusal(row, wish)
-            item = store.view_of(row)
-            self._catalog.announce(
-                tx,
-                StockChange(
-                    product_id=item.product_id,
-                    stream_key=row["stream_key"],
-                    version=row["version"],
-                    available_before=row["available_before"],
-                    available_after=row["available_after"],
-                ),
-            )
-            if item.expires_at is not None and not row["merged"]:
-                await self._host.deadlines.set(tx, ITEM_TIMER, str(item.id), item.expires_at)
-            await self._host.hooks.in_tx(
-                "cart_item_added_in_tx", tx, user_id=user.id, item=item, quantity=wish.quantity
-            )
-            tx.emit(
-                CartItemAdded(
-                    user_id=user.id,
-                    item_id=item.id,
-                    product_id=item.product_id,
-                    stream_key=item.stream_key,
-                    product_name=item.product_name,
-                    color=item.color,
-                    size=item.size,
-                    quantity=wish.quantity,
-                    masked_name=mask_name(user.display_name),
-                )
-            )
-            answer = to_json(item)
-            if wish.client_id is not None:
-                await store.remember_answer(tx, user.id, wish.client_id, answer)
-        return AddAnswer(item=answer)
+        key = None if wish.client_id is None else (user.id, wish.client_id)
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._gathering.ask(wish.product_id, key, AskToWait(user=user, wish=wish))
+            except DoramiError as error:
+                available = error.details.get("available", 0)
+                if error.code != "CONFLICT" or not available:
+                    raise
+                # Units became free before the queue could be joined: enough of them are taken, too few are an answer.
+                if available < wish.quantity:
+                    break
+        raise DoramiError("INSUFFICIENT_STOCK", productId=str(wish.product_id), available=available)
 
     async def change(self, user_id: UserId, item_id: UUID, quantity: int) -> CartItemView:
         if not 1 <= quantity <= MAX_LINE:
@@ -129,6 +103,7 @@ class Cart:
         async with self._host.db.transaction() as tx:
             item = await self._lock_line(tx, user_id, item_id)
             await store.release(tx, item_id)
+            await self._tell_ended(tx, [item], "RELEASED")
             await self._catalog.release(tx, [Units(item.variant_id, item.quantity)])
             await self._host.deadlines.clear(tx, ITEM_TIMER, str(item_id))
 
@@ -150,6 +125,16 @@ class Cart:
         # Their timers stay: they find nothing to do and go by themselves, cheaper than a statement for each here.
         if await store.complete(tx, [item.id for item in items], order_id) != len(items):
             raise RuntimeError("a line of a locked cart was no longer active")
+        await self._tell_ended(tx, items, "COMPLETED", order_id)
+
+    async def put_promoted(self, tx: Tx, line: PromotedLine) -> CartItemView:
+        item = await store.put_promoted(tx, line)
+        assert item.expires_at is not None
+        await self._host.deadlines.set(tx, ITEM_TIMER, str(item.id), item.expires_at)
+        return item
+
+    async def holders(self, db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:
+        return await store.holders(db, variant_ids)
 
     async def expire(self, tx: Tx, keys: Sequence[str]) -> None:
         """Deadline `cart_item`: keys are ids of items."""
@@ -197,6 +182,8 @@ class Cart:
             await self._give_back(tx, await store.expire(tx, item_ids), "time")
 
     async def _give_back(self, tx: Tx, rows: Sequence[Row], reason: str) -> None:
+        how: EndOfLine = "EXPIRED" if reason == "time" else "RELEASED"
+        await self._tell_ended(tx, [store.view_of(row) for row in rows], how)
         await self._catalog.release(tx, [Units(row["variant_id"], row["quantity"]) for row in rows])
         for row in rows:
             tx.emit(
@@ -213,13 +200,8 @@ class Cart:
                 )
             )
 
-
-def _refusal(row: Row, wish: AddToCart) -> DoramiError:
-    outcome = row["outcome"]
-    if outcome == "NOT_FOUND":
-        return DoramiError("PRODUCT_NOT_FOUND")
-    if outcome == "SHORT":
-        return DoramiError("INSUFFICIENT_STOCK", productId=str(wish.product_id), available=row["variant_available"])
-    if outcome == "OTHER_WISH":
-        return DoramiError("CONFLICT", field="clientId")
-    return invalid("size" if outcome == "BAD_SIZE" else "color", "choose one of the options")
+    async def _tell_ended(
+        self, tx: Tx, items: Sequence[CartItemView], how: EndOfLine, order_id: str | None = None
+    ) -> None:
+        if items:
+            await self._host.hooks.in_tx("cart_lines_ended_in_tx", tx, items=list(items), how=how, order_id=order_id)

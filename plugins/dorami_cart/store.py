@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dorami_cart.api import CartItemView
+from dorami_cart.api import AskToWait, CartItemView, Holder, PromotedLine
 from dorami_core.hooks import Money, Queries, Row, Tx
 
 _COLUMNS = """id AS item_id, user_id, product_id, variant_id, stream_key, product_name, image_url, color, size,
-quantity, unit_price_minor, currency, status, timer_enabled, expires_at, created_at, core.now() AS server_time"""
+quantity, unit_price_minor, currency, status, timer_enabled, expires_at, created_at, reservation_id,
+core.now() AS server_time"""
 ALIVE = "status = 'ACTIVE' AND (expires_at IS NULL OR expires_at > core.now())"
 
 
@@ -34,39 +35,81 @@ def view_of(row: Row) -> CartItemView:
         timer_enabled=row["timer_enabled"],
         expires_at=row["expires_at"],
         created_at=row["created_at"],
+        reservation_id=row["reservation_id"],
         server_time=row["server_time"],
     )
 
 
-async def add(
-    tx: Tx,
-    user_id: UUID,
-    product_id: UUID,
-    color: str | None,
-    size: str | None,
-    quantity: int,
-    hold_s: float,
-    client_id: str | None,
-    wish: str,
-) -> Row:
-    """See the SQL function."""
-    return await tx.fetchrow(
-        "SELECT * FROM cart.add_item($1, $2, $3, $4, $5, $6, $7, $8)",
-        user_id,
-        product_id,
-        color,
-        size,
-        quantity,
+async def add_many(tx: Tx, asked: Sequence[AskToWait], hold_s: float, named: Sequence[str]) -> Sequence[Row]:
+    """See the SQL function; one row for each wish, `n` from 1."""
+    wishes = [one.wish for one in asked]
+    return await tx.fetch(
+        """SELECT * FROM cart.add_items($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6,
+                                        $7::text[], $8::text[]) ORDER BY n""",
+        [one.user.id for one in asked],
+        [wish.product_id for wish in wishes],
+        [wish.color for wish in wishes],
+        [wish.size for wish in wishes],
+        [wish.quantity for wish in wishes],
         hold_s,
-        client_id,
-        wish,
+        [wish.client_id for wish in wishes],
+        list(named),
     )
 
 
-async def remember_answer(tx: Tx, user_id: UUID, client_id: str, answer: dict[str, Any]) -> None:
+async def settle_names(
+    tx: Tx, granted: Sequence[tuple[AskToWait, dict[str, Any]]], refused: Sequence[AskToWait]
+) -> None:
+    """Remembers answers, and forgets names that this transaction took in vain."""
     await tx.execute(
-        "UPDATE cart.adds SET answer = $3 WHERE user_id = $1 AND client_id = $2", user_id, client_id, answer
+        """WITH forgotten AS (
+               DELETE FROM cart.adds a USING unnest($4::uuid[], $5::text[]) AS f (user_id, client_id)
+               WHERE a.user_id = f.user_id AND a.client_id = f.client_id AND a.answer IS NULL)
+           UPDATE cart.adds a SET answer = g.answer FROM unnest($1::uuid[], $2::text[], $3::jsonb[])
+                AS g (user_id, client_id, answer)
+           WHERE a.user_id = g.user_id AND a.client_id = g.client_id AND a.answer IS NULL""",
+        [one.user.id for one, _ in granted],
+        [one.wish.client_id for one, _ in granted],
+        [answer for _, answer in granted],
+        [one.user.id for one in refused],
+        [one.wish.client_id for one in refused],
     )
+
+
+async def put_promoted(tx: Tx, line: PromotedLine) -> CartItemView:
+    row = await tx.fetchrow(
+        f"""WITH clock AS MATERIALIZED (SELECT core.now() AS now)
+            INSERT INTO cart.items (user_id, product_id, variant_id, stream_key, product_name, image_url, color, size,
+                                    quantity, unit_price_minor, currency, timer_enabled, expires_at, reservation_id,
+                                    created_at)
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, true, now + make_interval(secs => $12), $13, now
+            FROM clock RETURNING {_COLUMNS}""",
+        line.user_id,
+        line.stock.product_id,
+        line.stock.variant_id,
+        line.stock.stream_key,
+        line.stock.name,
+        line.stock.image_url,
+        line.color,
+        line.size,
+        line.quantity,
+        line.stock.unit_price.minor,
+        line.stock.unit_price.currency,
+        line.hold_s,
+        line.reservation_id,
+    )
+    return view_of(row)
+
+
+async def holders(db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:
+    rows = await db.fetch(
+        """SELECT h.* FROM unnest($1::uuid[]) AS wanted (variant) CROSS JOIN LATERAL (
+               SELECT variant_id, quantity, expires_at FROM cart.items
+               WHERE variant_id = wanted.variant AND status = 'ACTIVE'
+               ORDER BY expires_at NULLS LAST LIMIT 10) h""",
+        list(variant_ids),
+    )
+    return [Holder(**dict(row)) for row in rows]
 
 
 async def forget_answers(db: Queries) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import attrs
@@ -23,6 +23,8 @@ class ProductVariant:
     size: str | None
     quantity: int
     available: int
+    waiting: int = 0
+    """How many people stand in its queue; while there is one, nobody else can take what is available."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +57,8 @@ class ProductView:
     timer_enabled: bool
     hold_seconds: int | None
     """None: `cart.hold_s`."""
+    waiting: int = 0
+    """How many people stand in the queues of its variants."""
     version: int
     """Grows with every change, stock included; the newer one wins."""
     created_at: datetime
@@ -75,8 +79,18 @@ class StockView:
     """0 while the product is sold out by hand or deleted."""
     sold_out_by_hand: bool
     deleted: bool
+    waiting: int
+    """How many people stand in its queue."""
     timer_enabled: bool
     hold_seconds: int | None
+
+
+@attrs.frozen(kw_only=True)
+class QueuePlace:
+    """One place of a queue as the ledger names it: by number, without saying whose it is."""
+
+    variant_id: UUID
+    number: int
 
 
 @attrs.frozen
@@ -114,6 +128,10 @@ class CatalogApi(Protocol):
         """By `sort_order`, then oldest first; at most 500."""
         ...
 
+    async def pinned(self, stream_key: str) -> UUID | None:
+        """The product that a broadcast shows now."""
+        ...
+
     async def list_store(self, limit: int = 100) -> list[ProductView]:
         """Everything on sale in or outside a broadcast, by `sort_order`, then newest first; at most 500."""
         ...
@@ -131,7 +149,22 @@ class CatalogApi(Protocol):
         ...
 
     async def hold(self, tx: Tx, units: Sequence[Units]) -> None:
-        """Free units become held ones; INSUFFICIENT_STOCK where one is short, and nothing is held."""
+        """Free units become held ones; INSUFFICIENT_STOCK where one is short or others wait for it, and nothing is
+        held."""
+        ...
+
+    async def leave_queue(self, tx: Tx, place: QueuePlace) -> None:
+        """One fewer waits, and has got nothing. (One more: `catalog.step_queue` in SQL.)"""
+        ...
+
+    async def serve_queue(self, tx: Tx, place: QueuePlace, quantity: int, rule: str | None) -> None:
+        """One fewer waits: so many free units are held for him now. The product is locked and its stock was looked at;
+        a CHECK of the table refuses what is not there. `rule`: why not the head."""
+        ...
+
+    async def export_show(self, stream_key: str) -> dict[str, Any]:
+        """The ledgers of a broadcast's products, deleted ones too, as JSON without any person: what
+        `dorami verify-show` checks. STREAM_NOT_FOUND."""
         ...
 
     async def release(self, tx: Tx, units: Sequence[Units]) -> None:
@@ -143,7 +176,7 @@ class CatalogApi(Protocol):
         ...
 
     async def commit_free(self, tx: Tx, units: Sequence[Units]) -> None:
-        """Free units become those of an order; INSUFFICIENT_STOCK where one is short."""
+        """Free units become those of an order; INSUFFICIENT_STOCK where one is short or others wait for it."""
         ...
 
     async def uncommit(self, tx: Tx, units: Sequence[Units]) -> None:
@@ -155,5 +188,5 @@ class CatalogApi(Protocol):
         ...
 
     def announce(self, tx: Tx, change: StockChange) -> None:
-        """Emits the event of a change that was made by calling `catalog.hold_units` in SQL."""
+        """Emits the event of a change that was made in SQL: by `catalog.hold_units` or `catalog.step_queue`."""
         ...

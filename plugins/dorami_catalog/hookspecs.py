@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from dorami_catalog.model import ProductAdded, ProductDeleted, ProductMoved, ProductSoldOut, ProductUpdated
+from dorami_catalog.model import (
+    ProductAdded,
+    ProductDeleted,
+    ProductMoved,
+    ProductPinned,
+    ProductSoldOut,
+    ProductUpdated,
+)
 from dorami_core.hooks import EventMeta, Tx, hookspec
 
 
@@ -15,6 +22,10 @@ class CatalogHooks:
     async def stock_released_in_tx(self, tx: Tx, product_id: UUID, variant_ids: list[UUID]) -> None:
         """Units of these variants became free, or sold by hand again; the product is locked. Not sent for a deleted
         product. More may have become free than is free now: look with `CatalogApi.lock_variants`."""
+
+    @hookspec
+    async def variants_removed_in_tx(self, tx: Tx, product_id: UUID, variant_ids: list[UUID]) -> None:
+        """These variants are no longer offered; nobody holds units of them. The product is locked."""
 
     @hookspec
     async def product_deleted_in_tx(self, tx: Tx, product_id: UUID) -> None:
@@ -35,6 +46,10 @@ class CatalogHooks:
     @hookspec
     async def on_product_moved(self, event: ProductMoved, meta: EventMeta) -> None:
         """A product left this broadcast but still exists."""
+
+    @hookspec
+    async def on_product_pinned(self, event: ProductPinned, meta: EventMeta) -> None:
+        """Another product is the one shown now, or none is."""
 
     @hookspec
     async def on_product_deleted(self, event: ProductDeleted, meta: EventMeta) -> None:

@@ -163,4 +163,46 @@ class ProductDeleted(ProductEvent):
     pass
 
 
-PRODUCT_EVENTS: tuple[type[Event], ...] = (ProductAdded, ProductUpdated, ProductSoldOut, ProductMoved, ProductDeleted)
+@attrs.frozen(kw_only=True)
+class ProductPinned(Event):
+    """`product_id` None: nothing is shown now."""
+
+    stream_key: str
+    product_id: UUID | None
+
+    @property
+    def aggregate(self) -> str:
+        return f"pin:{self.stream_key}"
+
+
+@attrs.frozen(kw_only=True)
+class ImportBody:
+    """`POST /api/products/import`: the text of `table.py`."""
+
+    csv: str
+    stream_key: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class BulkBody:
+    """`PATCH /api/products`: one change of up to 200 products."""
+
+    ids: list[UUID]
+    patch: ProductPatch
+
+
+@attrs.frozen(kw_only=True)
+class PinBody:
+    """`PUT /api/streams/{streamKey}/pin`; null shows nothing."""
+
+    product_id: UUID | None
+
+
+PRODUCT_EVENTS: tuple[type[Event], ...] = (
+    ProductAdded,
+    ProductUpdated,
+    ProductSoldOut,
+    ProductMoved,
+    ProductDeleted,
+    ProductPinned,
+)

@@ -14,9 +14,11 @@ from dorami_catalog.model import (
     ProductAdded,
     ProductDeleted,
     ProductMoved,
+    ProductPinned,
     ProductSoldOut,
     ProductUpdated,
 )
+from dorami_catalog.pins import Pins
 from dorami_catalog.routes import CatalogRoutes
 from dorami_catalog.service import Catalog
 from dorami_catalog.sockets import CatalogSockets
@@ -31,6 +33,7 @@ from dorami_core.hooks import (
     StreamKey,
     StreamView,
     Templates,
+    Tx,
     hookimpl,
 )
 
@@ -60,12 +63,13 @@ class CatalogPlugin(Plugin):
     def register_services(self, host: Host) -> None:
         self._host = host
         self._catalog = Catalog(host)
+        self._pins = Pins(host)
         self._sockets = CatalogSockets(host)
         host.provide(CatalogApi, self._catalog)  # type: ignore[type-abstract]
 
     @hookimpl
     def register_routes(self, router: Router) -> None:
-        CatalogRoutes(self._catalog).register(router)
+        CatalogRoutes(self._catalog, self._pins).register(router)
 
     @hookimpl
     def register_templates(self) -> Templates:
@@ -97,6 +101,14 @@ class CatalogPlugin(Plugin):
     @hookimpl
     async def on_product_moved(self, event: ProductMoved, meta: EventMeta) -> None:
         await self._sockets.gone(event)
+
+    @hookimpl
+    async def on_product_pinned(self, event: ProductPinned, meta: EventMeta) -> None:
+        await self._sockets.pinned(event)
+
+    @hookimpl
+    async def stream_ended_in_tx(self, tx: Tx, stream: StreamView) -> None:
+        await self._pins.end(tx, stream)
 
     @hookimpl
     async def on_product_deleted(self, event: ProductDeleted, meta: EventMeta) -> None:

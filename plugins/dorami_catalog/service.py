@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dorami_catalog import store
+from dorami_catalog import ledger, pins, store
 from dorami_catalog.api import ProductView
 from dorami_catalog.model import (
     UNSET,
@@ -42,6 +42,9 @@ class Catalog(Stock):
             return []
         return await store.list_page(self._host.db, stream_key, None, store.LIST_MAX)
 
+    async def pinned(self, stream_key: str) -> UUID | None:
+        return (await pins.find(self._host.db, stream_key)).product_id if is_stream_key(stream_key) else None
+
     async def list_store(self, limit: int = 100) -> list[ProductView]:
         return await store.list_page(self._host.db, None, None, min(limit, store.LIST_MAX))
 
@@ -54,9 +57,35 @@ class Catalog(Stock):
 
     async def create(self, new: NewProduct, product_id: UUID | None = None) -> ProductView:
         """STREAM_NOT_FOUND, VALIDATION_FAILED. An id of one's own makes the demo idempotent."""
+        await self._check_stream(new.stream_key)
+        async with self._host.db.transaction() as tx:
+            made = await self._insert(tx, new, product_id or new_uuid())
+        return await self.get(made)
+
+    async def create_many(self, news: Sequence[NewProduct]) -> list[ProductView]:
+        """All or none."""
+        for stream_key in {new.stream_key for new in news}:
+            await self._check_stream(stream_key)
+        async with self._host.db.transaction() as tx:
+            made = [await self._insert(tx, new, new_uuid()) for new in news]
+        return [await self.get(product_id) for product_id in made]
+
+    async def change(self, product_id: UUID, patch: ProductPatch) -> ProductView:
+        """PRODUCT_NOT_FOUND, VALIDATION_FAILED, CONFLICT where on hand would be below what is held and committed."""
+        return (await self.change_many([product_id], patch))[0]
+
+    async def change_many(self, product_ids: Sequence[UUID], patch: ProductPatch) -> list[ProductView]:
+        """The same change of all, or of none."""
+        if patch.stream_key is not UNSET:
+            await self._check_stream(patch.stream_key)
+        async with self._host.db.transaction() as tx:
+            for product_id in sorted(set(product_ids)):
+                await self._alter(tx, product_id, patch)
+        return [await self.get(product_id) for product_id in product_ids]
+
+    async def _insert(self, tx: Tx, new: NewProduct, product_id: UUID) -> UUID:
         if (new.quantity is None) == (new.variants is None):
             raise invalid("quantity", "give quantity or variants, one of them")
-        await self._check_stream(new.stream_key)
         colors, sizes = _options(new.variants, new.color_options, new.size_options)
         values = {name: getattr(new, name) for name in _PLAIN}
         values |= {
@@ -69,34 +98,29 @@ class Catalog(Stock):
             "has_variants": new.variants is not None,
         }
         wanted = new.variants or [VariantInput(quantity=new.quantity or 0)]
-        made = product_id or new_uuid()
-        async with self._host.db.transaction() as tx:
-            await store.insert(tx, made, values)
-            await store.put_variants(
-                tx, made, [(new_uuid(), variant.color, variant.size, variant.quantity) for variant in wanted], []
-            )
-            tx.emit(ProductAdded(product_id=made, stream_key=new.stream_key, version=1))
-        return await self.get(made)
+        await store.insert(tx, product_id, values)
+        rows = [(new_uuid(), variant.color, variant.size, variant.quantity) for variant in wanted]
+        await store.put_variants(tx, product_id, rows, [])
+        await store.append_stock(tx, product_id, [(row[0], "BEGIN", row[3]) for row in rows])
+        tx.emit(ProductAdded(product_id=product_id, stream_key=new.stream_key, version=1))
+        return product_id
 
-    async def change(self, product_id: UUID, patch: ProductPatch) -> ProductView:
-        """PRODUCT_NOT_FOUND, VALIDATION_FAILED, CONFLICT where on hand would be below what is held and committed."""
-        if patch.stream_key is not UNSET:
-            await self._check_stream(patch.stream_key)
-        async with self._host.db.transaction() as tx:
-            row = await store.lock(tx, product_id)
-            if row is None:
-                raise DoramiError("PRODUCT_NOT_FOUND")
-            values = self._changed_values(row, patch)
-            before = await self._free(tx, product_id, bool(row["sold_out_by_hand"]))
-            await self._change_stock(tx, row, patch)
-            version = await store.update(tx, product_id, values)
-            shut = bool(values.get("sold_out_by_hand", row["sold_out_by_hand"]))
-            after = await self._free(tx, product_id, shut)
-            self._announce_change(tx, row, values, version, sum(before.values()), sum(after.values()))
-            freed = [variant for variant, free in after.items() if free > before.get(variant, 0)]
-            if freed:
-                await self._host.hooks.in_tx("stock_released_in_tx", tx, product_id=product_id, variant_ids=freed)
-        return await self.get(product_id)
+    async def _alter(self, tx: Tx, product_id: UUID, patch: ProductPatch) -> None:
+        row = await store.lock(tx, product_id)
+        if row is None:
+            raise DoramiError("PRODUCT_NOT_FOUND", productId=str(product_id))
+        values = self._changed_values(row, patch)
+        before = await self._free(tx, product_id, bool(row["sold_out_by_hand"]))
+        await self._change_stock(tx, row, patch)
+        version = await store.update(tx, product_id, values)
+        if values.get("sold_out_by_hand", row["sold_out_by_hand"]) != row["sold_out_by_hand"]:
+            await store.append(tx, product_id, "CLOSE" if values["sold_out_by_hand"] else "OPEN")
+        shut = bool(values.get("sold_out_by_hand", row["sold_out_by_hand"]))
+        after = await self._free(tx, product_id, shut)
+        self._announce_change(tx, row, values, version, sum(before.values()), sum(after.values()))
+        freed = [variant for variant, free in after.items() if free > before.get(variant, 0)]
+        if freed:
+            await self._host.hooks.in_tx("stock_released_in_tx", tx, product_id=product_id, variant_ids=freed)
 
     async def delete(self, product_id: UUID) -> None:
         """Soft: carts give back what they hold, orders keep theirs. PRODUCT_NOT_FOUND."""
@@ -105,8 +129,13 @@ class Catalog(Stock):
             if row is None:
                 raise DoramiError("PRODUCT_NOT_FOUND")
             version = await store.update(tx, product_id, {"deleted_at": await tx.fetchval("SELECT core.now()")})
+            await store.append(tx, product_id, "DELETE")
             await self._host.hooks.in_tx("product_deleted_in_tx", tx, product_id=product_id)
             tx.emit(ProductDeleted(product_id=product_id, stream_key=row["stream_key"], version=version))
+
+    async def export_show(self, stream_key: str) -> dict[str, Any]:
+        await self._check_stream(stream_key)
+        return await ledger.export(self._host.db, stream_key)
 
     def _changed_values(self, row: Row, patch: ProductPatch) -> dict[str, Any]:
         values = {name: getattr(patch, name) for name in (*_PLAIN, "stream_key") if getattr(patch, name) is not UNSET}
@@ -135,16 +164,24 @@ class Catalog(Stock):
             return
         present = {(variant.color, variant.size): variant for variant in await store.variants(tx, row["id"])}
         wanted = [VariantInput(quantity=patch.quantity)] if patch.variants is UNSET else patch.variants
-        kept = []
+        kept, changes = [], []
         for variant in wanted:
             known = present.pop((variant.color, variant.size), None)
             if known is not None and variant.quantity < known.held + known.committed:
                 raise DoramiError("CONFLICT", variantId=str(known.id), committed=known.held + known.committed)
             kept.append((known.id if known else new_uuid(), variant.color, variant.size, variant.quantity))
+            if known is None or variant.quantity != known.on_hand:
+                change = variant.quantity - (known.on_hand if known else 0)
+                changes.append((kept[-1][0], "STOCK" if known else "BEGIN", change))
         for gone in present.values():
             if gone.held or gone.committed:
                 raise DoramiError("CONFLICT", variantId=str(gone.id), committed=gone.held + gone.committed)
-        await store.put_variants(tx, row["id"], kept, [gone.id for gone in present.values()])
+        removed = [gone.id for gone in present.values()]
+        changes += [(gone.id, "STOCK", -gone.on_hand) for gone in present.values() if gone.on_hand]
+        await store.put_variants(tx, row["id"], kept, removed)
+        await store.append_stock(tx, row["id"], changes)
+        if removed:
+            await self._host.hooks.in_tx("variants_removed_in_tx", tx, product_id=row["id"], variant_ids=removed)
 
     def _announce_change(self, tx: Tx, row: Row, values: dict[str, Any], version: int, before: int, after: int) -> None:
         stream_key = values.get("stream_key", row["stream_key"])

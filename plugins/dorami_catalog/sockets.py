@@ -6,9 +6,9 @@ from collections import OrderedDict
 from typing import Any
 from uuid import UUID
 
-from dorami_catalog import store
+from dorami_catalog import pins, store
 from dorami_catalog.api import ProductView
-from dorami_catalog.model import ProductDeleted, ProductEvent, ProductMoved
+from dorami_catalog.model import ProductDeleted, ProductEvent, ProductMoved, ProductPinned
 from dorami_core.hooks import Host, StreamView, to_json
 
 REMEMBERED = 10_000
@@ -42,10 +42,20 @@ class CatalogSockets:
             data = {"id": str(event.product_id), "version": event.version}
             self._host.rooms.emit("/", event.stream_key, "live:product:deleted", data)
 
+    async def pinned(self, event: ProductPinned) -> None:
+        """`live:product:pinned`: what is shown by now."""
+        shown = await pins.find(self._host.db, event.stream_key)
+        self._host.rooms.emit("/", event.stream_key, "live:product:pinned", to_json(shown))
+
     async def snapshot(self, value: dict[str, Any], stream: StreamView) -> dict[str, Any]:
-        """The part of `join:stream`'s acknowledgement; nothing is pinned unless another plugin says so."""
+        """The part of `join:stream`'s acknowledgement."""
         products = await store.list_page(self._host.db, stream.stream_key, None, store.LIST_MAX)
-        return {"pinnedProductId": None, **value, "products": [to_json(product) for product in products]}
+        shown = (await pins.find(self._host.db, stream.stream_key)).product_id
+        return {
+            "pinnedProductId": None if shown is None else str(shown),
+            **value,
+            "products": [to_json(product) for product in products],
+        }
 
     def _remember(self, product: ProductView) -> None:
         self._said[product.id] = product.version

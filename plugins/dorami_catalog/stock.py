@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from dorami_catalog import store
-from dorami_catalog.api import StockChange, StockView, Units
+from dorami_catalog.api import QueuePlace, StockChange, StockView, Units
 from dorami_catalog.model import ProductSoldOut, ProductUpdated
 from dorami_core.hooks import DoramiError, Host, Tx, invalid
 
@@ -16,6 +16,16 @@ def refuse_option(problem: str) -> DoramiError:
     if problem == "NOT_FOUND":
         return DoramiError("PRODUCT_NOT_FOUND")
     return invalid("size" if problem == "BAD_SIZE" else "color", "choose one of the options")
+
+
+def _nothing_left(stock: StockView) -> DoramiError:
+    return DoramiError(
+        "INSUFFICIENT_STOCK",
+        productId=str(stock.product_id),
+        variantId=str(stock.variant_id),
+        available=0,
+        waiting=stock.waiting,
+    )
 
 
 class Stock:
@@ -37,14 +47,16 @@ class Stock:
         await store.lock_stream(tx, stream_key)
 
     async def hold(self, tx: Tx, units: Sequence[Units]) -> None:
-        stocks = await store.lock_variants(tx, [unit.variant_id for unit in units])
-        for unit in units:
-            stock = stocks[unit.variant_id]
-            if stock.sold_out_by_hand or stock.deleted:
-                raise DoramiError(
-                    "INSUFFICIENT_STOCK", productId=str(stock.product_id), variantId=str(unit.variant_id), available=0
-                )
+        for stock in (await store.lock_variants(tx, [unit.variant_id for unit in units])).values():
+            if stock.sold_out_by_hand or stock.deleted or stock.waiting > 0:
+                raise _nothing_left(stock)
         await self._change(tx, units, held=1)
+
+    async def leave_queue(self, tx: Tx, place: QueuePlace) -> None:
+        await self._step(tx, place, "LEAVE", 0)
+
+    async def serve_queue(self, tx: Tx, place: QueuePlace, quantity: int, rule: str | None) -> None:
+        await self._step(tx, place, "PROMOTE", quantity, rule)
 
     async def release(self, tx: Tx, units: Sequence[Units]) -> None:
         await self._change(tx, units, held=-1, frees=True)
@@ -54,6 +66,9 @@ class Stock:
         await self._change(tx, units, held=-1, committed=1, visible=False)
 
     async def commit_free(self, tx: Tx, units: Sequence[Units]) -> None:
+        for stock in (await store.lock_variants(tx, [unit.variant_id for unit in units])).values():
+            if stock.waiting > 0:
+                raise _nothing_left(stock)
         await self._change(tx, units, committed=1)
 
     async def uncommit(self, tx: Tx, units: Sequence[Units]) -> None:
@@ -66,6 +81,12 @@ class Stock:
         sold_out = change.available_before > 0 and change.available_after == 0
         kind = ProductSoldOut if sold_out else ProductUpdated
         tx.emit(kind(product_id=change.product_id, stream_key=change.stream_key, version=change.version))
+
+    async def _step(self, tx: Tx, place: QueuePlace, kind: str, quantity: int, rule: str | None = None) -> None:
+        row = await store.step_queue(tx, place.variant_id, kind, quantity, place.number, rule)
+        # Never "sold out": what is held for who waited was not on sale to anybody.
+        if not row["deleted"]:
+            tx.emit(ProductUpdated(product_id=row["product_id"], stream_key=row["stream_key"], version=row["version"]))
 
     async def _change(
         self,

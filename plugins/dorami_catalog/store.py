@@ -15,11 +15,12 @@ from dorami_core.hooks import Money, Queries, Row, Tx
 LIST_MAX = 500
 
 _VIEW = """SELECT p.*, catalog.final_price(p) AS final_minor, catalog.available(p) AS available_units,
-       v.ids, v.colors, v.sizes, v.on_hand, v.free
+       v.ids, v.colors, v.sizes, v.on_hand, v.free, v.waiting
 FROM catalog.products p CROSS JOIN LATERAL (
     SELECT array_agg(id ORDER BY position) AS ids, array_agg(color ORDER BY position) AS colors,
            array_agg(size ORDER BY position) AS sizes, array_agg(on_hand ORDER BY position) AS on_hand,
-           array_agg(on_hand - held - committed ORDER BY position) AS free
+           array_agg(on_hand - held - committed ORDER BY position) AS free,
+           array_agg(waiting ORDER BY position) AS waiting
     FROM catalog.variants WHERE product_id = p.id AND removed_at IS NULL) v
 """
 
@@ -47,10 +48,10 @@ class Cursor:
 
 def _view(row: Row) -> ProductView:
     shut = row["sold_out_by_hand"]
-    rows = zip(row["ids"], row["colors"], row["sizes"], row["on_hand"], row["free"], strict=True)
+    rows = zip(row["ids"], row["colors"], row["sizes"], row["on_hand"], row["free"], row["waiting"], strict=True)
     variants = [
-        ProductVariant(id=id_, color=color, size=size, quantity=on_hand, available=0 if shut else free)
-        for id_, color, size, on_hand, free in rows
+        ProductVariant(id=id_, color=color, size=size, quantity=on_hand, available=0 if shut else free, waiting=waiting)
+        for id_, color, size, on_hand, free, waiting in rows
     ]
     return ProductView(
         id=row["id"],
@@ -71,6 +72,7 @@ def _view(row: Row) -> ProductView:
         sort_order=row["sort_order"],
         timer_enabled=row["timer_enabled"],
         hold_seconds=row["hold_seconds"],
+        waiting=sum(row["waiting"]),
         version=row["version"],
         created_at=row["created_at"],
     )
@@ -88,6 +90,7 @@ def _stock(row: Row) -> StockView:
         available=0 if shut else row["free"],
         sold_out_by_hand=row["sold_out_by_hand"],
         deleted=row["deleted_at"] is not None,
+        waiting=row["waiting"],
         timer_enabled=row["timer_enabled"],
         hold_seconds=row["hold_seconds"],
     )
@@ -163,7 +166,7 @@ async def lock_variants(tx: Tx, variant_ids: Sequence[UUID]) -> dict[UUID, Stock
     )
     rows = await tx.fetch(
         """SELECT p.*, catalog.final_price(p) AS final_minor, v.id AS variant_id,
-                  v.on_hand - v.held - v.committed AS free
+                  v.on_hand - v.held - v.committed AS free, v.waiting
            FROM catalog.variants v JOIN catalog.products p ON p.id = v.product_id WHERE v.id = ANY($1::uuid[])""",
         list(variant_ids),
     )
@@ -178,7 +181,7 @@ async def lock_option(
         return "NOT_FOUND", None
     row = await tx.fetchrow(
         """SELECT p.*, catalog.final_price(p) AS final_minor, catalog.option_problem(p, $2, $3) AS problem,
-                  v.id AS variant_id, v.on_hand - v.held - v.committed AS free
+                  v.id AS variant_id, v.on_hand - v.held - v.committed AS free, v.waiting
            FROM catalog.products p LEFT JOIN catalog.variants v ON v.product_id = p.id AND v.removed_at IS NULL
                 AND v.color IS NOT DISTINCT FROM CASE WHEN p.has_variants THEN $2 END
                 AND v.size IS NOT DISTINCT FROM CASE WHEN p.has_variants THEN $3 END
@@ -240,4 +243,29 @@ async def change_units(
         committed,
         list(units.values()),
         visible,
+    )
+
+
+async def step_queue(tx: Tx, variant_id: UUID, kind: str, quantity: int, number: int, rule: str | None) -> Row:
+    """One person leaves a queue (LEAVE) or is served (PROMOTE): see the SQL function."""
+    return await tx.fetchrow(
+        "SELECT * FROM catalog.step_queue($1, $2, $3, $4, NULL, $5)", variant_id, kind, quantity, number, rule
+    )
+
+
+async def append(tx: Tx, product_id: UUID, kind: str) -> None:
+    """An entry about a whole product: CLOSE, OPEN, DELETE."""
+    await tx.execute("SELECT catalog.append($1, NULL, $2, 0, NULL, NULL, NULL, 0)", product_id, kind)
+
+
+async def append_stock(tx: Tx, product_id: UUID, changes: Sequence[tuple[UUID, str, int]]) -> None:
+    """Entries of variants whose units on hand were set: id, BEGIN or STOCK, difference."""
+    await tx.execute(
+        """SELECT catalog.append($1, variant, kind, change, NULL, NULL, NULL, 0)
+           FROM (SELECT * FROM unnest($2::uuid[], $3::text[], $4::integer[]) WITH ORDINALITY
+                 AS c (variant, kind, change, n) ORDER BY n) AS changes""",
+        product_id,
+        [change[0] for change in changes],
+        [change[1] for change in changes],
+        [change[2] for change in changes],
     )

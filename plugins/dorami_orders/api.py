@@ -77,6 +77,8 @@ class ShopInfo:
     currency: str
     accounts: list[PayAccount]
     shipping_fee: Money
+    free_shipping_from: Money | None
+    """Goods of at least this much ship free; None: they do not for that."""
     unpaid_seconds: float
     """How long an order waits for its money."""
     server_time: datetime
@@ -91,6 +93,35 @@ class PlaceOrder:
     points_to_use: int = 0
     """Minor units."""
     shipping_address: dict[str, Any] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class OrderFilter:
+    """Which orders staff want to see; None: whatever."""
+
+    status: OrderStatus | None = None
+    shipping_status: ShippingStatus | None = None
+    q: str | None = None
+    """Part of a number, of a depositor's name or of a product's, whatever the case."""
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    """Not included."""
+
+
+@attrs.frozen(kw_only=True)
+class OrderExport:
+    """A table as text: one line for each item of an order. `truncated`: there were more orders than fit."""
+
+    filename: str
+    csv: str
+    orders: int
+    truncated: bool
+
+
+def flat_fee(info: ShopInfo, subtotal: Money) -> Money:
+    """What shipping costs where no broadcast grants it free and no plugin says otherwise."""
+    free = info.free_shipping_from is not None and subtotal.minor >= info.free_shipping_from.minor
+    return Money(0, subtotal.currency) if free else info.shipping_fee
 
 
 class OrdersApi(Protocol):
@@ -112,8 +143,12 @@ class OrdersApi(Protocol):
         """OrderViews, newest first."""
         ...
 
-    async def admin_list(self, status: OrderStatus | None = None, cursor: str | None = None, limit: int = 50) -> Paged:
-        """OrderViews of all, newest first."""
+    async def admin_list(self, which: OrderFilter | None = None, cursor: str | None = None, limit: int = 50) -> Paged:
+        """OrderViews of all buyers, newest first."""
+        ...
+
+    async def export(self, which: OrderFilter) -> OrderExport:
+        """At most 5,000 orders, newest first, as CSV with a header (UTF-8, CRLF)."""
         ...
 
     async def cancel(self, user: UserIdentity, order_id: str) -> OrderView:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import attrs
 
 from dorami_core.hooks import ErrorCode, Event, Money, invalid, positive
-from dorami_orders.api import OrderStatus, PaymentMethod, ShippingStatus
+from dorami_orders.api import OrderFilter, OrderStatus, PaymentMethod, ShippingStatus
 
 MAX_NAME = 50
 MAX_ADDRESS_FIELDS = 20
@@ -27,10 +28,12 @@ CODES = (
 
 @attrs.frozen
 class OrderSettings:
-    """`unpaid_s`: how long an order waits for its money. `shipping_fee` is a decimal string in the shop's currency."""
+    """`unpaid_s`: how long an order waits for its money. `shipping_fee` and `free_shipping_from` are decimal strings in
+    the shop's currency; an order whose goods cost at least the latter ships free ("": none does for that)."""
 
     unpaid_s: float = attrs.field(default=86_400, validator=positive)
     shipping_fee: str = "5.00"
+    free_shipping_from: str = ""
     shop_name: str = "도라미"
     bank_account: str = "국민은행 000000-00-000000 (예금주 도라미)"
     zelle_account: str = "pay@dorami.example (Dorami)"
@@ -42,6 +45,11 @@ def fee_of(text: str, currency: str) -> Money:
     if "." not in str(Money(0, currency)) and not decimals.strip("0"):
         return Money.parse(whole, currency)
     return Money.parse(text, currency)
+
+
+def free_from(settings: OrderSettings, currency: str) -> Money | None:
+    """ValueError."""
+    return fee_of(settings.free_shipping_from, currency) if settings.free_shipping_from else None
 
 
 def check_address(address: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +72,11 @@ def _in_range(low: int, high: int) -> Any:
             raise ValueError(f"must be {low} to {high}", attribute)
 
     return check
+
+
+def _short(_: Any, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and len(value) > 100:
+        raise ValueError("must have at most 100 characters", attribute)
 
 
 @attrs.frozen(kw_only=True)
@@ -92,6 +105,20 @@ class OrderQuery:
 @attrs.frozen(kw_only=True)
 class AdminOrderQuery(OrderQuery):
     status: OrderStatus | None = None
+    shipping_status: ShippingStatus | None = None
+    q: str | None = attrs.field(default=None, validator=_short)
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+    @property
+    def which(self) -> OrderFilter:
+        return OrderFilter(
+            status=self.status,
+            shipping_status=self.shipping_status,
+            q=self.q,
+            created_from=self.created_from,
+            created_to=self.created_to,
+        )
 
 
 @attrs.frozen(kw_only=True)

@@ -9,7 +9,7 @@ from dorami_catalog.api import CatalogApi, Units
 
 from dorami_core.hooks import DoramiError, Host, Money, Tx, UserId, UserIdentity, invalid
 from dorami_orders import store
-from dorami_orders.api import OrderView, PlaceOrder
+from dorami_orders.api import OrderView, PlaceOrder, ShopInfo, flat_fee
 from dorami_orders.model import (
     MAX_NAME,
     DraftLine,
@@ -17,7 +17,6 @@ from dorami_orders.model import (
     OrderDraft,
     OrderSettings,
     check_address,
-    fee_of,
 )
 from dorami_orders.paying import mark_paid
 
@@ -32,14 +31,13 @@ class _NewBroadcast(Exception):
 class Placing:
     """Makes orders."""
 
-    def __init__(self, host: Host, orders: store.OrderStore) -> None:
+    def __init__(self, host: Host, orders: store.OrderStore, info: ShopInfo) -> None:
         self._host = host
         self._orders = orders
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
         self._cart: CartApi = host.api(CartApi)  # type: ignore[type-abstract]
-        settings = host.settings(OrderSettings)
-        self._fee = fee_of(settings.shipping_fee, host.currency)
-        self._unpaid_s = settings.unpaid_s
+        self._info = info
+        self._unpaid_s = host.settings(OrderSettings).unpaid_s
 
     async def create(self, user: UserIdentity, wish: PlaceOrder) -> OrderView:
         """See `OrdersApi.create`."""
@@ -142,7 +140,7 @@ class Placing:
         if all(line.free_shipping for line in draft.lines):
             return Money(0, self._host.currency)
         chosen = await self._host.hooks.choose("choose_shipping_fee", tx=tx, draft=draft)
-        return self._fee if chosen is None else chosen
+        return flat_fee(self._info, draft.subtotal) if chosen is None else chosen
 
     async def _points(self, tx: Tx, draft: OrderDraft) -> int:
         if draft.points_to_use == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dorami_core.hooks import Access, Paged, Request, Router
-from dorami_orders.api import OrderView, PlaceOrder, ShopInfo
+from dorami_orders.api import OrderExport, OrderView, PlaceOrder, ShopInfo
 from dorami_orders.model import AdminOrderQuery, OrderBody, OrderQuery, ShippingBody
 from dorami_orders.service import Orders
 
@@ -31,6 +31,15 @@ class OrderRoutes:
         admin = Access.ADMIN
         router.api(
             "GET", "/api/admin/orders", self.admin_index, access=admin, query=AdminOrderQuery, summary="All orders"
+        )
+        router.api(
+            "GET",
+            "/api/admin/orders/export",
+            self.export,
+            access=admin,
+            query=AdminOrderQuery,
+            response=OrderExport,
+            summary="The same orders as a table (CSV)",
         )
         router.api(
             "POST",
@@ -75,7 +84,10 @@ class OrderRoutes:
         return await self._orders.cancel(request.user, request.path_params["id"])
 
     async def admin_index(self, request: Request, query: AdminOrderQuery) -> Paged:
-        return await self._orders.admin_list(query.status, query.cursor, query.limit)
+        return await self._orders.admin_list(query.which, query.cursor, query.limit)
+
+    async def export(self, request: Request, query: AdminOrderQuery) -> OrderExport:
+        return await self._orders.export(query.which)
 
     async def confirm(self, request: Request) -> OrderView:
         return await self._orders.confirm_payment(request.path_params["id"])

@@ -9,12 +9,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import get_args
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from dorami_catalog.api import CatalogApi, Units
 
 from dorami_core.hooks import DoramiError, Host, Paged, Queries, Tx, UserId, UserIdentity, invalid
-from dorami_orders import store
-from dorami_orders.api import OrderStatus, OrderView, PayAccount, PaymentMethod, PlaceOrder, ShippingStatus, ShopInfo
+from dorami_orders import export, store
+from dorami_orders.api import (
+    OrderExport,
+    OrderFilter,
+    OrderView,
+    PayAccount,
+    PaymentMethod,
+    PlaceOrder,
+    ShippingStatus,
+    ShopInfo,
+)
 from dorami_orders.model import (
     MAX_NAME,
     OrderCancelled,
@@ -22,11 +32,13 @@ from dorami_orders.model import (
     OrderSettings,
     OrderShipped,
     fee_of,
+    free_from,
 )
 from dorami_orders.paying import mark_paid
 from dorami_orders.placing import UNPAID_TIMER, Placing
 from dorami_orders.states import Change, Step, Stock, change_for, shipping_for
 
+EXPORT_MAX = 5000
 ORDER_ID = re.compile(r"ORD-[0-9]{8}-[0-9]{5,10}")
 
 
@@ -42,7 +54,7 @@ class Orders:
         }
         self._orders = store.OrderStore({method: text for method, text in self._accounts.items()})
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
-        self._placing = Placing(host, self._orders)
+        self._placing = Placing(host, self._orders, self.shop_info())
 
     async def create(self, user: UserIdentity, wish: PlaceOrder) -> OrderView:
         if wish.payment_method not in get_args(PaymentMethod):
@@ -59,10 +71,21 @@ class Orders:
         return await self._find(self._host.db, order_id)
 
     async def list_for(self, user_id: UserId, cursor: str | None = None, limit: int = 20) -> Paged:
-        return await self._page(user_id, None, cursor, limit)
+        return await self._page(user_id, OrderFilter(), cursor, limit)
 
-    async def admin_list(self, status: OrderStatus | None = None, cursor: str | None = None, limit: int = 50) -> Paged:
-        return await self._page(None, status, cursor, limit)
+    async def admin_list(self, which: OrderFilter | None = None, cursor: str | None = None, limit: int = 50) -> Paged:
+        return await self._page(None, which or OrderFilter(), cursor, limit)
+
+    async def export(self, which: OrderFilter) -> OrderExport:
+        found = await self._orders.list_page(self._host.db, None, which, None, EXPORT_MAX + 1)
+        shown = found[:EXPORT_MAX]
+        today = self._host.clock.now().astimezone(ZoneInfo(self._host.timezone))
+        return OrderExport(
+            filename=f"orders-{today:%Y%m%d}.csv",
+            csv=export.as_csv(shown, self._host.timezone),
+            orders=len(shown),
+            truncated=len(found) > EXPORT_MAX,
+        )
 
     async def cancel(self, user: UserIdentity, order_id: str) -> OrderView:
         staff = user.role == "ADMIN"
@@ -139,6 +162,7 @@ class Orders:
             currency=self._host.currency,
             accounts=[PayAccount(method=method, account=text) for method, text in self._accounts.items()],
             shipping_fee=fee_of(self._settings.shipping_fee, self._host.currency),
+            free_shipping_from=free_from(self._settings, self._host.currency),
             unpaid_seconds=self._settings.unpaid_s,
             server_time=self._host.clock.now(),
         )
@@ -163,9 +187,9 @@ class Orders:
         await self._host.hooks.in_tx("order_ended_in_tx", tx, order=ended)
         return ended
 
-    async def _page(self, user_id: UserId | None, status: OrderStatus | None, cursor: str | None, limit: int) -> Paged:
+    async def _page(self, user_id: UserId | None, which: OrderFilter, cursor: str | None, limit: int) -> Paged:
         after = None if cursor is None else _parse_cursor(cursor)
-        found = await self._orders.list_page(self._host.db, user_id, status, after, limit + 1)
+        found = await self._orders.list_page(self._host.db, user_id, which, after, limit + 1)
         shown = found[:limit]
         return Paged(list(shown), _format_cursor(shown[-1]) if len(found) > limit else None)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import attrs
 from dorami_cart.api import CartItemView
 
 from dorami_core.hooks import Money, Queries, Row, Tx
-from dorami_orders.api import OrderItemView, OrderStatus, OrderView
+from dorami_orders.api import OrderFilter, OrderItemView, OrderStatus, OrderView
 
 _VIEW = """SELECT o.*, core.now() AS server_time, i.*,
        EXISTS (SELECT FROM orders.refund_tasks r WHERE r.order_id = o.id AND r.done_at IS NULL) AS refund_due
@@ -97,6 +99,13 @@ def _view(row: Row, accounts: Mapping[str, str]) -> OrderView:
     )
 
 
+def _containing(text: str | None) -> str | None:
+    """A pattern for ILIKE in which what was typed stands for itself."""
+    if text is None or not text.strip():
+        return None
+    return "%" + re.sub(r"([%_\\\\])", r"\\\1", text.strip()) + "%"
+
+
 class OrderStore:
     """Reads and writes orders; `accounts` are the texts to pay to, by method."""
 
@@ -112,19 +121,28 @@ class OrderStore:
         return [_view(row, self._accounts) for row in rows]
 
     async def list_page(
-        self, db: Queries, user_id: Any, status: OrderStatus | None, after: Cursor | None, limit: int
+        self, db: Queries, user_id: UUID | None, which: OrderFilter, after: Cursor | None, limit: int
     ) -> list[OrderView]:
         """Newest first; `user_id` None: of everybody."""
         rows = await db.fetch(
             _VIEW
             + """WHERE ($1::uuid IS NULL OR o.user_id = $1) AND ($2::text IS NULL OR o.status = $2)
                    AND ($3::timestamptz IS NULL OR (o.created_at, o.id) < ($3, $4::text))
+                   AND ($6::text IS NULL OR o.shipping_status = $6)
+                   AND ($7::text IS NULL OR o.id ILIKE $7 OR o.depositor_name ILIKE $7
+                        OR EXISTS (SELECT FROM orders.items s WHERE s.order_id = o.id AND s.name ILIKE $7))
+                   AND ($8::timestamptz IS NULL OR o.created_at >= $8)
+                   AND ($9::timestamptz IS NULL OR o.created_at < $9)
                  ORDER BY o.created_at DESC, o.id DESC LIMIT $5""",
             user_id,
-            status,
+            which.status,
             None if after is None else after.created_at,
             None if after is None else after.id,
             limit,
+            which.shipping_status,
+            _containing(which.q),
+            which.created_from,
+            which.created_to,
         )
         return [_view(row, self._accounts) for row in rows]
 

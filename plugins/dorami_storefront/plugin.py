@@ -7,10 +7,11 @@ from pathlib import Path
 from dorami_cart.api import CartApi
 from dorami_catalog.api import CatalogApi
 from dorami_orders.api import OrdersApi
+from dorami_reservation.api import ReservationApi
 
 from dorami_core.hooks import Host, Plugin, Router, Templates, hookimpl
 from dorami_storefront.assets import Assets
-from dorami_storefront.pages import account, admin, cart, checkout, shop
+from dorami_storefront.pages import account, admin, cart, checkout, shop, waiting
 from dorami_storefront.site import Site
 from dorami_storefront.texts import Texts
 
@@ -21,7 +22,7 @@ class StorefrontPlugin(Plugin):
     """Server-rendered pages over the public APIs of the catalogue, the cart and the orders."""
 
     name = "dorami_storefront"
-    requires = ("dorami_catalog", "dorami_cart", "dorami_orders")
+    requires = ("dorami_catalog", "dorami_cart", "dorami_orders", "dorami_reservation")
 
     def __init__(self) -> None:
         self._site: Site | None = None
@@ -37,6 +38,7 @@ class StorefrontPlugin(Plugin):
             catalog=host.api(CatalogApi),  # type: ignore[type-abstract]
             cart=host.api(CartApi),  # type: ignore[type-abstract]
             orders=host.api(OrdersApi),  # type: ignore[type-abstract]
+            queue=host.api(ReservationApi),  # type: ignore[type-abstract]
             assets=Assets.load(_HERE / "static" / "dist"),
             texts=Texts.load(_HERE / "messages"),
         )
@@ -45,5 +47,5 @@ class StorefrontPlugin(Plugin):
     def register_routes(self, router: Router) -> None:
         if self._site is None:
             raise RuntimeError("services come before routes")
-        for pages in (shop, cart, checkout, account, admin):
+        for pages in (shop, cart, checkout, account, admin, waiting):
             pages.register(router, self._site)

@@ -10,6 +10,7 @@ import attrs
 from dorami_cart.api import CartApi
 from dorami_catalog.api import CatalogApi
 from dorami_orders.api import OrdersApi
+from dorami_reservation.api import ReservationApi
 
 from dorami_core.hooks import DoramiError, Host, Page, Redirect, Request, iso
 from dorami_storefront.assets import Assets
@@ -28,6 +29,7 @@ class Site:
     catalog: CatalogApi
     cart: CartApi
     orders: OrdersApi
+    queue: ReservationApi
     assets: Assets
     texts: Texts
 

@@ -261,3 +261,46 @@ def test_buying_works_without_javascript(browser: Browser, demo: RunningDorami, 
     page.goto("/cart")
     expect(page.locator("main")).to_contain_text("핑크 토트백")
     context.close()
+
+
+def test_waiting_for_the_last_one(visit: Callable[..., Page], demo: RunningDorami, artefacts: Path) -> None:
+    """Sold out, in line, and then it is one's turn, on the live page and on one's own."""
+    with demo.client("seller@example.test", role="ADMIN") as seller:
+        body = {"streamKey": "demo", "name": "마지막 한 점", "price": "15.00", "quantity": 1, "sortOrder": -9}
+        last = seller.post("/api/products", json=body).json()["data"]
+    try:
+        with demo.client("first@example.test") as holder, demo.client("second@example.test") as second:
+            item = holder.post("/api/cart", json={"productId": last["id"], "quantity": 1}).json()["data"]
+            assert second.post("/api/reservations", json={"productId": last["id"], "quantity": 1}).status_code == 201
+
+            page = visit("/live/demo", email="third@example.test")
+            page.get_by_test_id("open-products").click()
+            sheet = page.get_by_test_id("product-sheet")
+            sheet.locator(f'[data-product="{last["id"]}"]').click()
+            page.screenshot(path=artefacts / "wait-390x844.png")
+            page.get_by_test_id("wait-in-line").click()
+            place = page.get_by_test_id("place")
+            expect(place).to_have_text("대기 2번째")
+            page.screenshot(path=artefacts / "waiting-390x844.png")
+
+            # The one before gets it and gives it back: both steps are seen without a reload.
+            holder.delete(f"/api/cart/{item['id']}").raise_for_status()
+            expect(place).to_have_text("대기 1번째")
+            (served,) = second.get("/api/reservations?active=true").json()["data"]["items"]
+            assert served["status"] == "PROMOTED"
+            mine = visit("/my", email="third@example.test")
+            expect(mine.get_by_test_id("waiting-list")).to_contain_text("대기 1번째")
+            mine.screenshot(path=artefacts / "my-waiting-390x844.png", full_page=True)
+            second.delete(f"/api/reservations/{served['id']}").raise_for_status()
+            expect(page.get_by_test_id("turn")).to_contain_text("차례예요! 04:")
+            expect(sheet).to_contain_text("차례예요!")
+            page.screenshot(path=artefacts / "turn-sheet-390x844.png")
+            page.keyboard.press("Escape")
+            page.screenshot(path=artefacts / "turn-390x844.png")
+            expect(mine.get_by_test_id("waiting-list")).to_contain_text("차례예요!")
+            mine.screenshot(path=artefacts / "my-turn-390x844.png", full_page=True)
+            sold_out = visit(f"/products/{last['id']}", size=SMALL)
+            sold_out.screenshot(path=artefacts / "product-sold-out-360x640.png", full_page=True)
+    finally:
+        with demo.client("seller@example.test", role="ADMIN") as seller:
+            seller.delete(f"/api/products/{last['id']}")

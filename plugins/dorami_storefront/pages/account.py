@@ -31,4 +31,7 @@ class AccountPages:
             orders=orders,
             user_view=await site.host.users.find(request.user.id),
             cart=await site.cart.view(request.user.id),
+            places=(await site.queue.list_for(request.user.id, active=True, limit=100)).items,
+            added=request.args.get("waiting") == "1",
+            problem=site.problem_asked(request),
         )

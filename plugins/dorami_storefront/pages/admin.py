@@ -6,7 +6,7 @@ from typing import get_args
 from urllib.parse import urlencode
 
 import attrs
-from dorami_orders.api import OrderStatus
+from dorami_orders.api import OrderFilter, OrderStatus
 
 from dorami_core.hooks import Access, DoramiError, Page, Redirect, Request, Router, to_json
 from dorami_storefront.curve import draw
@@ -58,7 +58,12 @@ class AdminPages:
             products=products,
             curve=draw(await site.host.streams.viewer_minutes(key)),
             viewers=site.host.streams.viewer_count(key),
-            admin_data={"streamKey": key, "status": stream.status, "products": to_json(products)},
+            admin_data={
+                "streamKey": key,
+                "status": stream.status,
+                "products": to_json(products),
+                "pinnedProductId": to_json(await site.catalog.pinned(key)),
+            },
         )
 
     async def chat(self, request: Request) -> Page:
@@ -66,15 +71,19 @@ class AdminPages:
 
     async def orders(self, request: Request) -> Page:
         site = self._site
-        status = _status(request.args.get("status", ""))
-        orders = await site.orders.admin_list(status, request.args.get("cursor") or None)
-        following = {"status": status or "", "cursor": orders.next_cursor or ""}
+        status, q = _status(request.args.get("status", "")), request.args.get("q", "")[:100].replace("\x00", "")
+        which = OrderFilter(status=status, q=q or None)
+        orders = await site.orders.admin_list(which, request.args.get("cursor") or None)
+        following = {"status": status or "", "q": q, "cursor": orders.next_cursor or ""}
+        shown = {name: text for name, text in following.items() if text and name != "cursor"}
         return site.page(
             request,
             "admin_orders.html",
             orders=orders,
             statuses=STATUSES,
             status=status,
+            q=q,
+            export="/api/admin/orders/export" + (f"?{urlencode(shown)}" if shown else ""),
             next_page=f"/admin/orders?{urlencode(following)}" if orders.next_cursor else None,
             problem=site.problem_asked(request),
             confirmed=request.args.get("confirmed", "")[:40],

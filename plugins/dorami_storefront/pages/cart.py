@@ -58,13 +58,13 @@ class CartPages:
 
     async def add(self, request: Request, form: AddForm) -> Redirect:
         """A guest signs in first and comes back to the product; what cannot be had is told at the product."""
-        product_id = _uuid(form.product_id)
+        product_id = product_id_of(form.product_id)
         here = f"/products/{product_id}"
         if request.principal.user is None:
             return sign_in(here)
         wish = AddToCart(
             product_id=product_id,
-            quantity=_number(form.quantity),
+            quantity=number_of(form.quantity),
             color=form.color or None,
             size=form.size or None,
         )
@@ -81,7 +81,7 @@ class CartPages:
     async def change(self, request: Request, form: QuantityForm) -> Redirect:
         try:
             item = request.uuid("id", "CART_ITEM_NOT_FOUND")
-            await self._site.cart.change(request.user.id, item, _number(form.quantity))
+            await self._site.cart.change(request.user.id, item, number_of(form.quantity))
         except DoramiError as error:
             return Redirect(f"/cart?problem={self._site.problem_key(error)}")
         return Redirect("/cart")
@@ -94,14 +94,14 @@ class CartPages:
         return Redirect("/cart")
 
 
-def _uuid(text: str) -> UUID:
+def product_id_of(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
         raise DoramiError("PRODUCT_NOT_FOUND") from None
 
 
-def _number(text: str) -> int:
+def number_of(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 3):
         raise invalid("quantity", "expected a number")
     return int(text)

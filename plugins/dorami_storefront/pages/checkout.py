@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import attrs
 from dorami_cart.api import CartView
-from dorami_orders.api import OrderView, PaymentMethod, PlaceOrder
+from dorami_orders.api import OrderView, PaymentMethod, PlaceOrder, flat_fee
 
 from dorami_core.hooks import Access, DoramiError, Money, Page, Redirect, Request, Router
 from dorami_storefront.pages.cart import EmptyForm
@@ -125,8 +125,8 @@ class CheckoutPages:
         if not cart.items:
             return self._site.page(request, "cart.html", cart=cart, problem=problem, added=False, max_quantity=1)
         info = self._site.orders.shop_info()
-        free = await self._ships_free(cart)
-        fee = Money(0, cart.currency) if free else info.shipping_fee
+        fee = Money(0, cart.currency) if await self._ships_free(cart) else flat_fee(info, cart.subtotal)
+        free = fee.minor == 0
         return self._site.page(
             request,
             "checkout.html",

@@ -61,6 +61,7 @@ class ShopPages:
             "scheduledAt": iso(stream.scheduled_at) if stream.scheduled_at else None,
             "viewerCount": site.host.streams.viewer_count(key),
             "products": to_json(products),
+            "pinnedProductId": to_json(await site.catalog.pinned(key)),
             "flv": f"{edge}/live/live/{stream.stream_key}.flv",
             "hls": f"{edge}/hls/{stream.stream_key}.m3u8",
         }

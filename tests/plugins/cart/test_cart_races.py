@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
 import trio
+from dorami_cart.plugin import CartPlugin
+from dorami_catalog.plugin import CatalogPlugin
+from dorami_orders.plugin import OrdersPlugin
 
 from dorami_core.base.errors import DoramiError
+from dorami_core.testing.host import open_bench
+from tests.plugins.conftest import Selling
 
 UNGUARDED = """
 CREATE OR REPLACE FUNCTION catalog.hold_units(
@@ -37,40 +45,56 @@ $$;
 """
 
 
-async def rush(selling: Any, product: Any, buyers: int) -> int:
+PROCESSES = 4
+
+
+@pytest.fixture
+async def processes(selling: Any, database_url: str, selling_settings: dict[str, Any]) -> AsyncIterator[list[Any]]:
+    """The shop as several processes see it: wishes gather in each of them, but only PostgreSQL decides between them."""
+    plugins = [CatalogPlugin(), CartPlugin(), OrdersPlugin()]
+    async with AsyncExitStack() as stack:
+        others = [
+            await stack.enter_async_context(open_bench(database_url, plugins, settings=selling_settings))
+            for _ in range(PROCESSES - 1)
+        ]
+        yield [selling, *(Selling(bench) for bench in others)]
+
+
+async def rush(processes: list[Any], product: Any, buyers: int) -> int:
     """How many of so many buyers got a unit."""
     got = 0
 
-    async def buy(user: Any) -> None:
+    async def buy(shop: Any, user: Any) -> None:
         nonlocal got
         try:
-            await selling.add(user, product)
+            await shop.add(user, product)
             got += 1
         except DoramiError as error:
             assert error.code == "INSUFFICIENT_STOCK"
 
     async with trio.open_nursery() as nursery:
-        for _ in range(buyers):
-            nursery.start_soon(buy, selling.user())
+        for number in range(buyers):
+            shop = processes[number % len(processes)]
+            nursery.start_soon(buy, shop, shop.user())
     return got
 
 
-async def test_the_last_unit_has_one_buyer(selling: Any) -> None:
+async def test_the_last_unit_has_one_buyer(selling: Any, processes: list[Any]) -> None:
     product = await selling.product(1)
-    assert await rush(selling, product, 50) == 1
+    assert await rush(processes, product, 50) == 1
     assert await selling.stock(product) == (1, 1, 0)
 
 
-async def test_without_the_lock_it_has_many(selling: Any) -> None:
+async def test_without_the_lock_it_has_many(selling: Any, processes: list[Any]) -> None:
     product = await selling.product(1)
     await selling.bench.db.execute(UNGUARDED)
-    assert await rush(selling, product, 50) > 1
+    assert await rush(processes, product, 50) > 1
     await selling.bench.db.execute("DELETE FROM cart.items; UPDATE catalog.variants SET held = 0")
 
 
-async def test_two_hundred_adds_are_counted_right(selling: Any) -> None:
+async def test_two_hundred_adds_are_counted_right(selling: Any, processes: list[Any]) -> None:
     product = await selling.product(150)
-    assert await rush(selling, product, 200) == 150
+    assert await rush(processes, product, 200) == 150
     assert await selling.stock(product) == (150, 150, 0)
     assert (await selling.catalog.get(product.id)).version == 151
     await selling.bench.deliver()

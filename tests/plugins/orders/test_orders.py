@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from dorami_orders.api import OrderFilter
 from dorami_orders.model import OrderBody, fee_of
 from dorami_orders.states import CHANGES, Step, change_for
 
@@ -297,7 +298,7 @@ async def test_lists_are_newest_first_and_paged(selling: Any) -> None:
     assert [order.id for order in (*first.items, *rest.items)] == made[::-1]
     assert rest.next_cursor is None
     await selling.orders.confirm_payment(made[1])
-    assert [order.id for order in (await selling.orders.admin_list("PAID")).items] == [made[1]]
+    assert [order.id for order in (await selling.orders.admin_list(OrderFilter(status="PAID"))).items] == [made[1]]
     assert len((await selling.orders.admin_list()).items) == 4
     await refused(selling.orders.list_for(buyer.id, "nonsense"), "VALIDATION_FAILED")
 

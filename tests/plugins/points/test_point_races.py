@@ -79,7 +79,20 @@ async def test_without_the_lock_they_are_spent_twice(shop: Any, monkeypatch: pyt
             both.set()
         await both.wait()
 
+    balance, have_read, both_read = store.balance, 0, trio.Event()
+
+    async def read(tx: Any, user_id: UUID) -> int:
+        """Neither writes before both have read: else the control would hang on who is faster."""
+        nonlocal have_read
+        found = await balance(tx, user_id)
+        have_read += 1
+        if have_read == 2:
+            both_read.set()
+        await both_read.wait()
+        return found
+
     monkeypatch.setattr(store, "lock_accounts", meet)
+    monkeypatch.setattr(store, "balance", read)
     with pytest.raises(AssertionError, match="INSUFFICIENT_POINTS"):
         await spend_twice(shop)
     assert arrived == 2

@@ -10,7 +10,8 @@ from uuid import UUID
 import attrs
 from dorami_cart.api import AddAnswer, AddToCart, CartItemView, CartView
 from dorami_catalog.api import ProductVariant, ProductView
-from dorami_orders.api import OrderItemView, OrderView, PayAccount, PlaceOrder, ShopInfo
+from dorami_orders.api import OrderFilter, OrderItemView, OrderView, PayAccount, PlaceOrder, ShopInfo
+from dorami_reservation.api import Ahead, JoinQueue, ReservationView
 
 from dorami_core.base.ids import GuestId
 from dorami_core.hooks import (
@@ -249,6 +250,9 @@ class FakeCatalog:
     async def list_for_stream(self, stream_key: str) -> list[ProductView]:
         return [one for one in self.products if one.stream_key == stream_key]
 
+    async def pinned(self, stream_key: str) -> UUID | None:
+        return self.products[0].id if self.products else None
+
     async def list_store(self, limit: int = 100) -> list[ProductView]:
         return self.products[:limit]
 
@@ -316,8 +320,9 @@ class FakeOrders:
     async def list_for(self, user_id: UserId, cursor: str | None = None, limit: int = 20) -> Paged:
         return Paged([one for one in self.found if one.user_id == user_id], None)
 
-    async def admin_list(self, status: str | None = None, cursor: str | None = None, limit: int = 50) -> Paged:
-        return Paged([one for one in self.found if status in (None, one.status)], None)
+    async def admin_list(self, which: OrderFilter | None = None, cursor: str | None = None, limit: int = 50) -> Paged:
+        status, q = (which.status, which.q or "") if which else (None, "")
+        return Paged([one for one in self.found if status in (None, one.status) and q in one.id], None)
 
     async def confirm_payment(self, order_id: str) -> OrderView:
         if self.refuse:
@@ -336,9 +341,57 @@ class FakeOrders:
                 PayAccount(method="ZELLE", account="pay@dorami.example"),
             ],
             shipping_fee=usd(500),
+            free_shipping_from=None,
             unpaid_seconds=86400,
             server_time=NOW,
         )
+
+
+def place(number: int, of: ProductView, **changes: Any) -> ReservationView:
+    values: dict[str, Any] = {
+        "id": UUID(int=900 + number),
+        "user_id": USER,
+        "product_id": of.id,
+        "variant_id": UUID(int=1000 + number),
+        "stream_key": of.stream_key,
+        "product_name": of.name,
+        "image_url": of.image_url,
+        "color": None,
+        "size": None,
+        "quantity": 1,
+        "accept_partial": True,
+        "reservation_number": 7,
+        "status": "WAITING",
+        "position": 4,
+        "ahead": [Ahead(quantity=1, expires_at=NOW + timedelta(minutes=3))],
+        "promoted_quantity": None,
+        "item_id": None,
+        "promoted_at": None,
+        "expires_at": None,
+        "created_at": NOW,
+        "server_time": NOW,
+    }
+    return ReservationView(**{**values, **changes})
+
+
+@attrs.define
+class FakeQueue:
+    places: list[ReservationView] = attrs.Factory(list)
+    refuse: str | None = None
+    said: list[object] = attrs.Factory(list)
+
+    async def list_for(self, user_id: UserId, **_: object) -> Paged:
+        return Paged(list(self.places), None)
+
+    async def join(self, user: UserIdentity, wish: JoinQueue) -> None:
+        if self.refuse:
+            raise DoramiError(self.refuse)
+        self.said.append(wish)
+
+    async def leave(self, user_id: UserId, reservation_id: UUID) -> None:
+        if self.refuse:
+            raise DoramiError(self.refuse)
+        self.said.append(reservation_id)
 
 
 def request(

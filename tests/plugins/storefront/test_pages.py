@@ -12,11 +12,12 @@ from uuid import UUID
 import attrs
 import pytest
 import shop_fakes as fakes
+from dorami_reservation.api import JoinQueue
 from dorami_storefront.assets import Assets, BundleMissing
-from dorami_storefront.pages import account, admin, cart, checkout, shop
+from dorami_storefront.pages import account, admin, cart, checkout, shop, waiting
 from dorami_storefront.site import Site, same_site_path
 from dorami_storefront.texts import Texts
-from shop_fakes import FakeCart, FakeCatalog, FakeHost, FakeOrders, FakeStreams, request
+from shop_fakes import FakeCart, FakeCatalog, FakeHost, FakeOrders, FakeQueue, FakeStreams, request
 
 from dorami_core.hooks import DoramiError, Page, Redirect, Request, Templates
 from dorami_core.web.router import PageRoute, WebRouter
@@ -86,6 +87,22 @@ def make_site(**changes: Any) -> Site:
                 fakes.order("ORD-20261122-00002", status="PAID", shipping_status="SHIPPED", expires_at=None),
             ]
         ),
+        "queue": FakeQueue(
+            [
+                fakes.place(1, knit, color="블랙", size="M"),
+                fakes.place(
+                    2,
+                    knit,
+                    status="PROMOTED",
+                    position=None,
+                    ahead=[],
+                    promoted_quantity=1,
+                    item_id=UUID(int=501),
+                    promoted_at=fakes.NOW,
+                    expires_at=fakes.NOW + timedelta(minutes=5),
+                ),
+            ]
+        ),
         "assets": Assets({name: f"/static/dorami_storefront/dist/{name}" for name in names}),
         "texts": Texts.load(PACKAGE / "messages"),
     }
@@ -94,7 +111,7 @@ def make_site(**changes: Any) -> Site:
 
 def routes(site: Site) -> dict[tuple[str, str], PageRoute]:
     router = WebRouter()
-    for pages in (shop, cart, checkout, account, admin):
+    for pages in (shop, cart, checkout, account, admin, waiting):
         pages.register(router, site)
     return {(route.method, route.path): route for route in router.page_routes}
 
@@ -375,7 +392,11 @@ async def test_staff_confirms_a_payment_and_keeps_the_filter() -> None:
 def test_staff_pages_are_for_staff_and_own_pages_for_users() -> None:
     for (_, path), route in routes(make_site()).items():
         expected = "admin" if path.startswith("/admin") else None
-        if path.startswith(("/orders", "/checkout", "/my")) or path == "/cart" or path.startswith("/cart/items"):
+        if (
+            path.startswith(("/orders", "/checkout", "/my"))
+            or path == "/cart"
+            or path.startswith(("/cart/items", "/waiting/{"))
+        ):
             expected = "user"
         assert route.access.value == (expected or "public"), path
 
@@ -383,3 +404,46 @@ def test_staff_pages_are_for_staff_and_own_pages_for_users() -> None:
 def test_without_the_bundle_the_start_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(BundleMissing, match="run make build"):
         Assets.load(tmp_path)
+
+
+async def test_what_is_sold_out_can_be_waited_for() -> None:
+    site = make_site()
+    path = f"/products/{UUID(int=2)}"
+    html = render(await get(site, path), request(path))
+    assert 'formaction="/waiting/add"' in html
+    assert 'data-testid="add-to-cart"' not in html
+    form = {"product_id": str(UUID(int=2)), "quantity": "2"}
+    assert await post(site, "/waiting/add", form) == Redirect("/my?waiting=1")
+    assert site.queue.said == [JoinQueue(product_id=UUID(int=2), quantity=2)]  # type: ignore[attr-defined]
+    answer = await post(site, "/waiting/add", form, who=None)
+    assert answer == Redirect(f"/login?next={path}")
+
+
+@pytest.mark.parametrize("code", ["RESERVATION_EXISTS", "CONFLICT", "VALIDATION_FAILED"])
+async def test_what_cannot_be_waited_for_is_said_at_the_product(code: str) -> None:
+    site = make_site(queue=FakeQueue(refuse=code))
+    answer = await post(site, "/waiting/add", {"product_id": str(UUID(int=2)), "quantity": "1"})
+    assert isinstance(answer, Redirect)
+    problem = "problem_option" if code == "VALIDATION_FAILED" else f"problem_{code.lower()}"
+    assert answer.location == f"/products/{UUID(int=2)}?problem={problem}"
+
+
+@pytest.mark.parametrize(("refuse", "target"), [(None, "/my"), ("CONFLICT", "/my?problem=problem_conflict")])
+async def test_my_page_shows_the_waiting_list_and_how_to_leave_it(refuse: str | None, target: str) -> None:
+    site = make_site()
+    html = render(await get(site, "/my"), request("/my"))
+    assert "대기 4번째" in html
+    assert "차례예요!" in html
+    assert f'action="/waiting/{UUID(int=901)}/leave"' in html
+    refusing = make_site(queue=FakeQueue(refuse=refuse))
+    assert await post(refusing, f"/waiting/{UUID(int=901)}/leave", {}) == Redirect(target)
+
+
+async def test_orders_are_searched_and_taken_away_as_a_table() -> None:
+    site = make_site()
+    asked = {"q": "00002", "status": "PAID"}
+    html = render(await get(site, "/admin/orders", who="ADMIN", args=asked), request("/admin/orders", who="ADMIN"))
+    assert "ORD-20261122-00002" in html
+    assert "ORD-20261123-00001" not in html
+    assert 'data-export="/api/admin/orders/export?status=PAID&amp;q=00002"' in html
+    assert 'value="00002"' in html

@@ -34,12 +34,16 @@ if (newStream) {
 const desk = document.querySelector<HTMLElement>("[data-chat-desk]");
 if (desk) chatDesk(desk);
 
-if (document.querySelector("#admin-data")) broadcast(readJson<{ streamKey: string; products: Stock[] }>("admin-data"));
+if (document.querySelector("#admin-data")) broadcast(readJson<{ streamKey: string; products: Stock[]; pinnedProductId: string | null }>("admin-data"));
 
-function broadcast({ streamKey, products }: { streamKey: string; products: Stock[] }): void {
+function broadcast({ streamKey, products, pinnedProductId }: { streamKey: string; products: Stock[]; pinnedProductId: string | null }): void {
   const path = `/api/streams/${encodeURIComponent(streamKey)}`;
   submits(find<HTMLFormElement>("#new-product"), async (field) => {
     await api.post("/api/products", newProduct(streamKey, field));
+    location.reload();
+  });
+  submits(find<HTMLFormElement>("#import-products"), async (field) => {
+    await api.post("/api/products/import", { streamKey, csv: field("csv") });
     location.reload();
   });
   if (document.querySelector("[data-publish]")) void api.get<Publish>(path).then(showPublish, sayError);
@@ -56,6 +60,7 @@ function broadcast({ streamKey, products }: { streamKey: string; products: Stock
   chatLog(find<HTMLDetailsElement>("[data-chat-log]"), streamKey);
   const stock = new Map(products.map((product) => [product.id, product]));
   for (const row of document.querySelectorAll<HTMLElement>("[data-product]")) productRow(row, stock);
+  pins(streamKey, pinnedProductId);
 }
 
 function showPublish({ publish }: Publish): void {
@@ -67,6 +72,34 @@ function showPublish({ publish }: Publish): void {
     button.dataset["copy"] = text;
     button.disabled = false;
   }
+}
+
+/** The product shown now: one tap shows it, another takes it back. */
+function pins(streamKey: string, pinned: string | null): void {
+  const buttons = [...document.querySelectorAll<HTMLButtonElement>("[data-product-pin]")];
+  const idOf = (button: HTMLElement) => button.closest<HTMLElement>("[data-product]")?.dataset["product"] ?? null;
+  const draw = (busy: boolean) => {
+    for (const button of buttons) {
+      const on = idOf(button) === pinned;
+      button.disabled = busy;
+      button.setAttribute("aria-pressed", String(on));
+      button.classList.toggle("btn-primary", on);
+    }
+  };
+  for (const button of buttons) {
+    button.addEventListener("click", async () => {
+      draw(true);
+      try {
+        const productId = idOf(button) === pinned ? null : idOf(button);
+        pinned = (await api.put<{ productId: string | null }>(`/api/streams/${streamKey}/pin`, { productId })).productId;
+      } catch (error) {
+        sayError(error);
+      } finally {
+        draw(false);
+      }
+    });
+  }
+  draw(false);
 }
 
 function productRow(row: HTMLElement, stock: Map<string, Stock>): void {

@@ -4,6 +4,8 @@ export interface Variant {
   readonly color: string | null;
   readonly size: string | null;
   readonly available: number;
+  /** How many people wait for it; what is available is for them alone then. */
+  readonly waiting?: number;
 }
 
 export interface Product {
@@ -15,6 +17,7 @@ export interface Product {
   readonly currency: string;
   readonly discountRate: number;
   readonly available: number;
+  readonly waiting?: number;
   readonly status: "AVAILABLE" | "SOLD_OUT";
   readonly imageUrl: string | null;
   readonly colorOptions: readonly string[];
@@ -36,6 +39,11 @@ export class Catalog {
     for (const id of this.#products.keys()) if (!named.has(id)) this.#products.delete(id);
     for (const product of products) this.put(product);
     this.#pinned = pinned;
+  }
+
+  /** Which product is shown now; null: none is pinned. */
+  pin(id: string | null): void {
+    this.#pinned = id;
   }
 
   put(product: Product): boolean {
@@ -64,6 +72,14 @@ export class Catalog {
     );
   }
 
+  /** What the product is called in the chat ("3번 2개"): its place as the seller sorted them, from 1. */
+  number(id: string): number {
+    const sorted = [...this.#products.values()].sort(
+      (a, b) => a.sortOrder - b.sortOrder || a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id),
+    );
+    return sorted.findIndex((product) => product.id === id) + 1;
+  }
+
   /** The product shown now: the pinned one, else the first that can be bought, else the first. */
   current(): Product | undefined {
     return this.list()[0];
@@ -71,15 +87,15 @@ export class Catalog {
 }
 
 export function canBuy(product: Product): boolean {
-  return product.status === "AVAILABLE" && product.available > 0;
+  return availableFor(product, null, null) > 0;
 }
 
 /** What is left of one choice; a choice that is not yet complete counts what its completions have. */
 export function availableFor(product: Product, color: string | null, size: string | null): number {
   if (product.status !== "AVAILABLE") return 0;
-  if (!product.variants.length) return product.available;
+  if (!product.variants.length) return product.waiting ? 0 : Math.max(0, product.available);
   return product.variants
-    .filter((one) => (color === null || one.color === color) && (size === null || one.size === size))
+    .filter((one) => !one.waiting && (color === null || one.color === color) && (size === null || one.size === size))
     .reduce((sum, one) => sum + Math.max(0, one.available), 0);
 }
 
@@ -87,7 +103,6 @@ export const MAX_QUANTITY = 99;
 
 /** Whether a choice can go into the cart, and if not, why not. */
 export function refusal(product: Product, color: string | null, size: string | null): "option" | "soldOut" | null {
-  if (!canBuy(product)) return "soldOut";
   if (product.colorOptions.length && color === null) return "option";
   if (product.sizeOptions.length && size === null) return "option";
   return availableFor(product, color, size) > 0 ? null : "soldOut";

@@ -13,22 +13,25 @@ import { ProductView } from "./live/productView";
 import { RoomView } from "./live/roomView";
 import { StaffSheet } from "./live/staffSheet";
 import { StateView } from "./live/stateView";
+import { TurnView } from "./live/turnView";
 import { ApiError } from "./api";
-import { clock, data, readJson, sayError, t, timeOfDay } from "./page";
+import { api, clock, data, readJson, sayError, t, timeOfDay } from "./page";
 import { Player } from "./player";
+import { type Place, Waiting } from "./waiting";
 
 interface LiveData {
   readonly streamKey: string;
   readonly status: StreamStatus;
   readonly viewerCount: number;
   readonly products: readonly Product[];
+  readonly pinnedProductId: string | null;
   readonly flv: string;
   readonly hls: string;
 }
 
 const live = readJson<LiveData>("live-data");
 const catalog = new Catalog();
-catalog.reset(live.products, null);
+catalog.reset(live.products, live.pinnedProductId);
 
 let state: LiveState = initialState(live.status);
 const view = new StateView(live.streamKey);
@@ -36,7 +39,9 @@ const player = new Player(find<HTMLVideoElement>("video"), find<HTMLCanvasElemen
   happen({ type }),
 );
 const pill = new CartPill();
-const products = new ProductView(catalog, addToCart);
+const waiting = new Waiting();
+const products = new ProductView(catalog, waiting, { add: (wish) => put(wish, false), wait: (wish) => put(wish, true), leave });
+const turn = new TurnView(waiting, () => products.draw());
 const chat = new ChatView(
   find(".live"),
   live.streamKey,
@@ -68,13 +73,21 @@ function happen(event: LiveEvent): void {
   hearts.shown(layout(state).chat);
 }
 
-async function addToCart(wish: Wish): Promise<boolean> {
+/** Into the cart; with `wait`, where nothing is left, into the queue. */
+async function put(wish: Wish, wait: boolean): Promise<boolean> {
   if (data.user === null) {
     sayError(new ApiError(401, "UNAUTHORIZED", ""));
     return false;
   }
   try {
-    const { item } = await connection.addToCart({ ...wish, clientId: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` });
+    const clientId = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+    const { item, reservation } = await connection.addToCart({ ...wish, ...(wait ? { wait } : {}), clientId });
+    if (reservation) {
+      toast(t("js_waits_now", { position: reservation.position ?? 1 }));
+      changedPlace(reservation);
+      return true;
+    }
+    if (!item) return false;
     clock.learn(item.serverTime);
     const until = item.expiresAt === null ? t("js_added") : t("js_added_until", { time: timeOfDay(Date.parse(item.expiresAt)) });
     toast(until, { label: t("js_cart"), href: "/cart" });
@@ -86,6 +99,35 @@ async function addToCart(wish: Wish): Promise<boolean> {
   }
 }
 
+async function leave(place: Place): Promise<boolean> {
+  try {
+    await api.delete(`/api/reservations/${place.id}`);
+    changedPlace({ ...place, status: "CANCELLED", serverTime: new Date(clock.now()).toISOString() });
+    return true;
+  } catch (error) {
+    sayError(error);
+    return false;
+  }
+}
+
+function changedPlace(place: Place): void {
+  if (!waiting.put(place)) return;
+  products.draw();
+  turn.draw();
+}
+
+/** A page that was away has missed events. */
+async function loadPlaces(): Promise<void> {
+  if (data.user === null) return;
+  try {
+    waiting.reset((await api.get<{ items: readonly Place[] }>("/api/reservations?active=true&limit=100")).items);
+    products.draw();
+    turn.draw();
+  } catch {
+    // The next event, or the next time the connection comes back, tells.
+  }
+}
+
 let everConnected = false;
 const connection = new Connection(data.edgeOrigin, live.streamKey, {
   snapshot(value) {
@@ -94,12 +136,17 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
     happen({ type: "STATUS", status: value.stream.status });
     products.draw();
     void pill.load();
+    void loadPlaces();
   },
   product(product) {
     if (catalog.put(product)) products.draw();
   },
   productDeleted(id, version) {
     if (catalog.delete(id, version)) products.draw();
+  },
+  pinnedProduct(id) {
+    catalog.pin(id);
+    products.draw();
   },
   viewers: (count) => view.viewers(count),
   status: (status) => happen({ type: "STATUS", status }),
@@ -117,6 +164,18 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   moderator: (isModerator) => room.staff(isModerator),
   banned: () => room.banned(),
   cartExpired: () => pill.expired(),
+  place(place, promoted) {
+    clock.learn(place.serverTime);
+    changedPlace(place);
+    void pill.load();
+    if (promoted) turn.ring();
+  },
+  chatCart({ ok, item, errorCode }) {
+    if (ok && item) toast(t("js_said_added", { name: item.productName, count: item.quantity }), { label: t("js_cart"), href: "/cart" });
+    const isShort = errorCode === "INSUFFICIENT_STOCK";
+    if (!ok) toast(t(isShort ? "js_said_short" : "js_said_unclear"));
+    void pill.load();
+  },
   activity(kind, name, productId) {
     const product = (productId === undefined ? undefined : catalog.find(productId)?.name) ?? t("js_a_product");
     chat.note(kind === "cart" ? t("js_note_cart", { name, product }) : t("js_note_order", { name, product }));

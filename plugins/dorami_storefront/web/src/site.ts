@@ -4,6 +4,7 @@ import { ApiError } from "./api";
 import { clockText, level } from "./countdown";
 import { find, toast } from "./dom";
 import { api, clock, data, sayError, t } from "./page";
+import { watchPlaces } from "./places";
 
 /** Remembers that somebody signed in here, so that a token that ran out is renewed instead of asked for. */
 const SIGNED_IN = "signed-in";
@@ -13,6 +14,8 @@ countdowns();
 copies();
 steppers();
 once();
+exports();
+watchPlaces();
 void session();
 
 function countdowns(): void {
@@ -51,6 +54,29 @@ function copies(): void {
       setTimeout(() => {
         label.textContent = t("js_copy");
       }, 2000);
+    });
+  }
+}
+
+/** A table of the server becomes a file. The mark at its beginning tells spreadsheets that it is UTF-8. */
+function exports(): void {
+  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-export]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try {
+        const table = await api.get<{ filename: string; csv: string }>(button.dataset["export"] ?? "");
+        const address = URL.createObjectURL(new Blob(["\uFEFF", table.csv], { type: "text/csv;charset=utf-8" }));
+        const link = document.createElement("a");
+        link.href = address;
+        link.download = table.filename;
+        link.click();
+        setTimeout(() => URL.revokeObjectURL(address), 10_000);
+      } catch (error) {
+        sayError(error);
+      } finally {
+        button.disabled = false;
+      }
     });
   }
 }

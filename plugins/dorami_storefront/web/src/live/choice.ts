@@ -1,9 +1,10 @@
 /** Choosing within the sheet: colour, size, how many, and the one button. Stock may change underneath at any time. */
 
-import { availableFor, canBuy, MAX_QUANTITY, type Product, refusal } from "../catalog";
+import { availableFor, MAX_QUANTITY, type Product, refusal } from "../catalog";
 import { find, icon, make } from "../dom";
 import { money } from "../money";
-import { data, t } from "../page";
+import { clock, data, t } from "../page";
+import type { Place, Waiting } from "../waiting";
 import { cost, leftText, picture } from "./productView";
 
 export interface Wish {
@@ -11,6 +12,13 @@ export interface Wish {
   readonly quantity: number;
   readonly color?: string;
   readonly size?: string;
+}
+
+/** What can be done with a choice; each answers whether it was done. */
+export interface Buying {
+  add(wish: Wish): Promise<boolean>;
+  wait(wish: Wish): Promise<boolean>;
+  leave(place: Place): Promise<boolean>;
 }
 
 type Option = "color" | "size";
@@ -24,7 +32,9 @@ export class Choice {
 
   constructor(
     public product: Product,
-    private readonly add: (wish: Wish) => Promise<void>,
+    private readonly waiting: Waiting,
+    private readonly buying: Buying,
+    private readonly done: () => void,
   ) {
     // A single possibility need not be chosen.
     if (product.colorOptions.length === 1) this.#chosen.color = product.colorOptions[0] ?? null;
@@ -44,7 +54,7 @@ export class Choice {
         "div",
         { class: "head" },
         picture(product),
-        make("div", {}, make("h3", {}, product.name), cost(product), leftText(this.#available())),
+        make("div", {}, make("h3", {}, product.name), cost(product), leftText(this.#available(), product.waiting)),
       ),
       ...this.#options("color", t("js_color"), product.colorOptions),
       ...this.#options("size", t("js_size"), product.sizeOptions),
@@ -70,7 +80,8 @@ export class Choice {
           role: "radio",
           "aria-checked": String(this.#chosen[option] === value),
           "aria-label": left > 0 ? value : `${value} ${t("js_sold_out")}`,
-          disabled: left <= 0,
+          // Crossed out, but it can be chosen: to wait for it.
+          "data-gone": left <= 0,
           "data-key": `${option}:${value}`,
           "data-testid": `${option}-${value}`,
         },
@@ -86,7 +97,8 @@ export class Choice {
   }
 
   #stepper(): HTMLElement {
-    const most = Math.max(1, Math.min(MAX_QUANTITY, this.#available()));
+    const left = this.#available();
+    const most = left > 0 ? Math.min(MAX_QUANTITY, left) : MAX_QUANTITY;
     this.#quantity = Math.min(this.#quantity, most);
     const step = (by: number, name: string, label: string) => {
       const button = make("button", { type: "button", "aria-label": label, disabled: this.#quantity + by < 1 || this.#quantity + by > most, "data-key": name }, icon(name, data.icons));
@@ -107,30 +119,45 @@ export class Choice {
 
   #button(): HTMLElement {
     const { product } = this;
+    const place = this.waiting.find(product, this.#chosen.color, this.#chosen.size, clock.now());
+    if (place?.status === "PROMOTED") {
+      return make("a", { href: "/checkout", class: "btn btn-primary btn-wide" }, t("js_turn_order"));
+    }
+    if (place) return this.#place(place);
     const why = refusal(product, this.#chosen.color, this.#chosen.size);
-    const label = this.#busy
-      ? t("js_adding")
-      : why === "soldOut"
-        ? t("js_sold_out")
-        : why === "option"
-          ? t("js_choose_first")
-          : t("js_add");
+    const label = this.#busy ? t("js_adding") : why === "option" ? t("js_choose_first") : why === "soldOut" ? t("js_wait") : t("js_add");
+    return this.#press(label, why === "soldOut" ? "wait-in-line" : "add-to-cart", why === "option", () =>
+      why === "soldOut" ? this.buying.wait(this.#wish()) : this.buying.add(this.#wish()),
+    );
+  }
+
+  #place(place: Place): HTMLElement {
+    const words = make("p", { class: "place", role: "status", "data-testid": "place" }, t("js_waiting_at", { position: place.position ?? "" }));
+    const leave = this.#press(t("js_leave_queue"), "leave-queue", false, () => this.buying.leave(place));
+    leave.classList.replace("btn-primary", "btn-quiet");
+    return make("div", { class: "line" }, words, leave);
+  }
+
+  #press(label: string, testid: string, disabled: boolean, act: () => Promise<boolean>): HTMLElement {
     const button = make(
       "button",
-      { type: "button", class: "btn btn-primary btn-wide", disabled: why !== null || this.#busy, "aria-busy": String(this.#busy), "data-testid": "add-to-cart", "data-key": "add" },
+      { type: "button", class: "btn btn-primary btn-wide", disabled: disabled || this.#busy, "aria-busy": String(this.#busy), "data-testid": testid, "data-key": "add" },
       label,
     );
-    button.addEventListener("click", () => void this.#submit());
-    if (!canBuy(product)) button.disabled = true;
+    button.addEventListener("click", () => void this.#run(act, testid === "add-to-cart"));
     return button;
   }
 
-  async #submit(): Promise<void> {
+  #wish(): Wish {
     const { color, size } = this.#chosen;
+    return { productId: this.product.id, quantity: this.#quantity, ...(color ? { color } : {}), ...(size ? { size } : {}) };
+  }
+
+  async #run(act: () => Promise<boolean>, closes: boolean): Promise<void> {
     this.#busy = true;
     this.#draw();
     try {
-      await this.add({ productId: this.product.id, quantity: this.#quantity, ...(color ? { color } : {}), ...(size ? { size } : {}) });
+      if ((await act()) && closes) this.done();
     } finally {
       this.#busy = false;
       this.#draw();

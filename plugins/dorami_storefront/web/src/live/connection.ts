@@ -7,6 +7,7 @@ import type { Product } from "../catalog";
 import type { StreamStatus } from "../liveMachine";
 import { api, clock, t } from "../page";
 import type { PinnedMessage, RoomState } from "../roomMode";
+import type { Place } from "../waiting";
 
 export interface Snapshot {
   readonly stream: { readonly status: StreamStatus; readonly title: string };
@@ -16,10 +17,17 @@ export interface Snapshot {
   readonly serverTime: string;
 }
 
+export interface ChatCart {
+  readonly ok: boolean;
+  readonly item?: { readonly productName: string; readonly quantity: number };
+  readonly errorCode?: string;
+}
+
 export interface Listener {
   snapshot(value: Snapshot): void;
   product(product: Product): void;
   productDeleted(id: string, version: number): void;
+  pinnedProduct(id: string | null): void;
   viewers(count: number): void;
   status(status: StreamStatus): void;
   history(messages: readonly ChatMessage[]): void;
@@ -33,6 +41,9 @@ export interface Listener {
   moderator(isModerator: boolean): void;
   banned(): void;
   cartExpired(): void;
+  place(place: Place, promoted: boolean): void;
+  /** What came of an order that was said in the chat. */
+  chatCart(answer: ChatCart): void;
   activity(kind: "cart" | "order", maskedName: string, productId: string | undefined): void;
   connected(connected: boolean): void;
 }
@@ -81,16 +92,20 @@ export class Connection {
     window.addEventListener("online", () => this.#root.io.engine?.close());
   }
 
-  addToCart(wish: { productId: string; quantity: number; color?: string; size?: string; clientId: string }) {
-    return this.#ask<{ item: { expiresAt: string | null; serverTime?: string } }>(this.#root, "cart:add", wish);
+  /** With `wait`, and nothing left, the answer is a place in the queue. */
+  addToCart(wish: { productId: string; quantity: number; color?: string; size?: string; wait?: boolean; clientId: string }) {
+    type Answer = { item?: { expiresAt: string | null; serverTime?: string }; reservation?: Place };
+    return this.#ask<Answer>(this.#root, "cart:add", wish);
   }
 
   say(message: string, clientId: string) {
-    return this.#ask<{ id: string; seq: number; timestamp: string }>(this.#chat, "chat:send-message", {
+    const sent = this.#ask<{ id: string; seq: number; timestamp: string; cart?: ChatCart }>(this.#chat, "chat:send-message", {
       liveId: this.streamKey,
       message,
       clientId,
     });
+    void sent.then(({ cart }) => cart && this.listener.chatCart(cart), () => undefined);
+    return sent;
   }
 
   heart(count: number) {
@@ -163,7 +178,10 @@ export class Connection {
     this.#root.on("live:product:deleted", (gone: { id: string; version: number }) =>
       listener.productDeleted(gone.id, gone.version),
     );
+    this.#root.on("live:product:pinned", (pin: { productId: string | null }) => listener.pinnedProduct(pin.productId));
     this.#root.on("cart:expired", () => listener.cartExpired());
+    this.#root.on("reservation:promoted", (place: Place) => listener.place(place, true));
+    this.#root.on("reservation:updated", (place: Place) => listener.place(place, false));
     this.#root.on("cart:activity", (what: { streamKey: string; maskedName: string; productId?: string }) => {
       if (what.streamKey === this.streamKey) listener.activity("cart", what.maskedName, what.productId);
     });

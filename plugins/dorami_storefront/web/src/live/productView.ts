@@ -3,8 +3,9 @@
 import { availableFor, canBuy, type Catalog, type Product } from "../catalog";
 import { find, gradient, icon, make } from "../dom";
 import { money } from "../money";
-import { data, t } from "../page";
-import { Choice, type Wish } from "./choice";
+import { clock, data, t } from "../page";
+import type { Waiting } from "../waiting";
+import { type Buying, Choice } from "./choice";
 
 const FEW = 5;
 
@@ -17,7 +18,8 @@ export class ProductView {
 
   constructor(
     private readonly catalog: Catalog,
-    private readonly add: (wish: Wish) => Promise<boolean>,
+    private readonly waiting: Waiting,
+    private readonly buying: Buying,
   ) {
     find("[data-open-sheet]").addEventListener("click", () => this.open(null));
     this.#sheet.addEventListener("click", (event) => event.target === this.#sheet && this.#sheet.close());
@@ -39,13 +41,9 @@ export class ProductView {
 
   /** The sheet with one product, or with all of them. */
   open(product: Product | null): void {
-    this.#choice = product && new Choice(product, (wish) => this.#added(wish));
+    this.#choice = product && new Choice(product, this.waiting, this.buying, () => this.#sheet.close());
     this.#drawSheet();
     if (!this.#sheet.open) this.#sheet.showModal();
-  }
-
-  async #added(wish: Wish): Promise<void> {
-    if (await this.add(wish)) this.#sheet.close();
   }
 
   #drawCard(product: Product | undefined): void {
@@ -53,11 +51,7 @@ export class ProductView {
     if (product === undefined) return;
     const open = make("button", { type: "button", class: "now-open", "aria-label": t("js_open_product", { name: product.name }) }, picture(product), words(product));
     open.addEventListener("click", () => this.open(product));
-    const buy = make(
-      "button",
-      { type: "button", class: "btn btn-primary btn-small", disabled: !canBuy(product), "data-testid": "card-buy" },
-      canBuy(product) ? t("js_buy") : t("js_sold_out"),
-    );
+    const buy = make("button", { type: "button", class: "btn btn-primary btn-small", "data-testid": "card-buy" }, this.#call(product));
     buy.addEventListener("click", () => this.open(product));
     const focused = this.#card.contains(document.activeElement) ? document.activeElement?.className : null;
     this.#card.dataset["product"] = product.id;
@@ -66,8 +60,16 @@ export class ProductView {
     if (focused) this.#card.querySelector<HTMLElement>(focused.includes("btn") ? ".btn" : ".now-open")?.focus();
   }
 
+  /** What the card's button says: buy, wait, or how far one's own waiting is. */
+  #call(product: Product): string {
+    const place = this.waiting.of(product, clock.now());
+    if (place?.status === "PROMOTED") return t("js_turn_short");
+    if (place?.position) return t("js_waiting_at", { position: place.position });
+    return canBuy(product) ? t("js_buy") : t("js_wait");
+  }
+
   #row(product: Product, at: number): HTMLElement {
-    const row = make("button", { type: "button", class: "row", "data-soldout": !canBuy(product), "data-product": product.id }, picture(product), words(product, at === 0));
+    const row = make("button", { type: "button", class: "row", "data-soldout": !canBuy(product), "data-product": product.id }, picture(product), words(product, at === 0, this.catalog.number(product.id)));
     row.addEventListener("click", () => this.open(product));
     return row;
   }
@@ -112,19 +114,21 @@ export function cost(product: Product): HTMLElement {
 }
 
 /** `3개 남음`; of few it is said louder. */
-export function leftText(available: number): HTMLElement {
-  if (available <= 0) return make("span", { class: "left" }, t("js_sold_out"));
+export function leftText(available: number, waiting = 0): HTMLElement {
+  if (available <= 0) {
+    return make("span", { class: "left" }, waiting ? t("js_sold_out_waiting", { count: waiting.toLocaleString("en-US") }) : t("js_sold_out"));
+  }
   const few = available <= FEW ? "left-few" : "";
   return make("span", { class: `left ${few}` }, t("js_left", { count: available.toLocaleString("en-US") }));
 }
 
-function words(product: Product, current = false): HTMLElement {
+function words(product: Product, current = false, number = 0): HTMLElement {
   return make(
     "span",
     { class: "what" },
     current && make("span", { class: "badge badge-live tag" }, t("js_now")),
-    make("span", { class: "name" }, product.name),
+    make("span", { class: "name" }, number ? `${t("js_number", { number })} ` : null, product.name),
     cost(product),
-    leftText(availableFor(product, null, null)),
+    leftText(availableFor(product, null, null), product.waiting),
   );
 }

@@ -1,0 +1,141 @@
+"""Adding to carts: many wishes for one product in one transaction, each with an answer of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from dorami_catalog.api import CatalogApi, StockChange
+
+from dorami_cart import store
+from dorami_cart.api import AddAnswer, AddToCart, AskToWait, CartItemView, WaitingAnswer, mask_name
+from dorami_cart.model import CartItemAdded
+from dorami_core.hooks import DoramiError, Host, Row, Tx, invalid, to_json
+
+ITEM_TIMER = "cart_item"
+Decision = AddAnswer | DoramiError
+
+
+@attrs.define
+class _Decided:
+    """What became of a batch so far; `answers` are None where nothing is decided yet."""
+
+    answers: list[Decision | None]
+    added: list[tuple[AskToWait, CartItemView, Row]] = attrs.Factory(list)
+    waiting: list[int] = attrs.Factory(list)
+
+
+class Adding:
+    def __init__(self, host: Host, hold_s: float) -> None:
+        self._host = host
+        self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
+        self._hold_s = hold_s
+
+    async def decide(self, asked: Sequence[AskToWait]) -> list[Decision]:
+        """In order. Either all of it is committed, or an error is raised and nothing happened."""
+        async with self._host.db.transaction() as tx:
+            decided = _Decided([None] * len(asked))
+            for row in await store.add_many(tx, asked, self._hold_s, [_named(one.wish) for one in asked]):
+                self._take(decided, row["n"] - 1, asked[row["n"] - 1], row)
+            if decided.added:
+                await self._settle(tx, decided.added)
+            if decided.waiting:
+                await self._wait(tx, decided, asked)
+            answers = [answer for answer in decided.answers if answer is not None]
+            await self._name(tx, asked, answers)
+        return answers
+
+    def _take(self, decided: _Decided, index: int, asked: AskToWait, row: Row) -> None:
+        match row["outcome"]:
+            case "OK":
+                item = store.view_of(row)
+                decided.added.append((asked, item, row))
+                decided.answers[index] = AddAnswer(item=to_json(item))
+            case "REPEATED":
+                decided.answers[index] = _again(row["answer"])
+            case "SHORT" if asked.wish.wait:
+                decided.answers[index] = _refusal(row, asked.wish)
+                decided.waiting.append(index)
+            case _:
+                decided.answers[index] = _refusal(row, asked.wish)
+
+    async def _settle(self, tx: Tx, added: Sequence[tuple[AskToWait, CartItemView, Row]]) -> None:
+        """Timers, events and hooks of what was added; the product is told of once for all."""
+        first, last = added[0][2], added[-1][2]
+        self._catalog.announce(
+            tx,
+            StockChange(
+                product_id=last["product_id"],
+                stream_key=last["stream_key"],
+                version=last["version"],
+                available_before=first["available_before"],
+                available_after=last["available_after"],
+            ),
+        )
+        timers = [(str(item.id), item.expires_at) for _, item, row in added if item.expires_at and not row["merged"]]
+        if timers:
+            await self._host.deadlines.set_many(tx, ITEM_TIMER, timers)
+        for asked, item, _ in added:
+            quantity = asked.wish.quantity
+            await self._host.hooks.in_tx(
+                "cart_item_added_in_tx", tx, user_id=asked.user.id, item=item, quantity=quantity
+            )
+            tx.emit(
+                CartItemAdded(
+                    user_id=asked.user.id,
+                    item_id=item.id,
+                    product_id=item.product_id,
+                    stream_key=item.stream_key,
+                    product_name=item.product_name,
+                    color=item.color,
+                    size=item.size,
+                    quantity=quantity,
+                    masked_name=mask_name(asked.user.display_name),
+                )
+            )
+
+    async def _wait(self, tx: Tx, decided: _Decided, asked: Sequence[AskToWait]) -> None:
+        """Without a queue the refusal for want of stock stays."""
+        places: Sequence[WaitingAnswer] | None = await self._host.hooks.choose(
+            "choose_waiting_places", tx=tx, asked=[asked[index] for index in decided.waiting]
+        )
+        for index, answer in zip(decided.waiting, places or (), strict=places is not None):
+            refused = answer.refusal is not None
+            decided.answers[index] = answer.refusal if refused else AddAnswer(reservation=answer.place)
+
+    async def _name(self, tx: Tx, asked: Sequence[AskToWait], answers: Sequence[Decision]) -> None:
+        """A named wish that was granted is remembered with its answer, one that was refused may be said again."""
+        named = [(one, answer) for one, answer in zip(asked, answers, strict=True) if one.wish.client_id is not None]
+        if not named:
+            return
+        granted: list[tuple[AskToWait, dict[str, Any]]] = []
+        refused: list[AskToWait] = []
+        for one, answer in named:
+            if isinstance(answer, AddAnswer):
+                granted.append((one, answer.item or {"reservation": answer.reservation}))
+            else:
+                refused.append(one)
+        await store.settle_names(tx, granted, refused)
+
+
+def _named(wish: AddToCart) -> str:
+    """What a `client_id` stands for."""
+    return json.dumps([str(wish.product_id), wish.quantity, wish.color, wish.size, wish.wait])
+
+
+def _again(answer: dict[str, Any]) -> AddAnswer:
+    """A place in a queue is remembered under its name, a line of the cart bare."""
+    return AddAnswer(reservation=answer["reservation"]) if "reservation" in answer else AddAnswer(item=answer)
+
+
+def _refusal(row: Row, wish: AddToCart) -> DoramiError:
+    outcome = row["outcome"]
+    if outcome == "NOT_FOUND":
+        return DoramiError("PRODUCT_NOT_FOUND")
+    if outcome == "SHORT":
+        return DoramiError("INSUFFICIENT_STOCK", productId=str(wish.product_id), available=row["variant_available"])
+    if outcome == "OTHER_WISH":
+        return DoramiError("CONFLICT", field="clientId")
+    return invalid("size" if outcome == "BAD_SIZE" else "color", "choose one of the options")

@@ -1,0 +1,54 @@
+"""What those who wait hear, on their own sockets alone."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import trio
+
+from dorami_core.hooks import Host, UserId, ViewerId, to_json
+from dorami_reservation import store
+from dorami_reservation.api import ReservationView
+from dorami_reservation.model import QueueMoved, ReservationEvent, ReservationSettings
+from dorami_reservation.service import Reservations
+
+
+class ReservationSockets:
+    """Emits `reservation:promoted` and `reservation:updated`; a place is sent as it is now, not as it was."""
+
+    def __init__(self, host: Host, reservations: Reservations) -> None:
+        self._host = host
+        self._reservations = reservations
+        self._every_s = host.settings(ReservationSettings).told_every_s
+        self._moved: dict[UUID, None] = {}
+        self._wake = trio.Event()
+
+    async def tell(self, event: ReservationEvent) -> None:
+        """A change of one place, to its owner."""
+        place = await self._reservations.get(UserId(event.user_id), event.reservation_id)
+        name = "promoted" if event.status == place.status == "PROMOTED" else "updated"
+        self._emit(name, place)
+
+    def note(self, event: QueueMoved) -> None:
+        """Positions are told at most once in `told_every_s` for each queue, however often it moves."""
+        self._moved[event.variant_id] = None
+        self._wake.set()
+
+    async def tell_positions_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            await self.tell_positions()
+            await self._host.clock.sleep(self._every_s)
+
+    async def tell_positions(self) -> None:
+        """To all who wait in the queues that have moved."""
+        moved = list(self._moved)
+        self._moved.clear()
+        for variant_id in moved:
+            places = await store.in_line(self._host.db, variant_id)
+            for place in await self._reservations.with_ahead(self._host.db, places):
+                self._emit("updated", place)
+
+    def _emit(self, name: str, place: ReservationView) -> None:
+        self._host.rooms.emit_to_viewer("/", ViewerId(f"u:{place.user_id}"), f"reservation:{name}", to_json(place))

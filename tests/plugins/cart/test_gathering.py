@@ -1,0 +1,143 @@
+"""Wishes that gather: in order, each with an answer of its own, and nobody left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import trio
+from dorami_cart import gathering
+from dorami_cart.gathering import Gathering
+from trio.testing import wait_all_tasks_blocked
+
+from dorami_core.base.errors import DoramiError
+
+PRODUCT = uuid4()
+
+
+class Decider:
+    """Answers a wish with itself in capitals; holds the first batch until it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.go = trio.Event()
+
+    async def __call__(self, wishes: Sequence[str]) -> list[str | DoramiError]:
+        self.batches.append(list(wishes))
+        await self.go.wait()
+        if "broken" in wishes:
+            raise RuntimeError("broken")
+        if "gone" in wishes:
+            raise DoramiError("UNAVAILABLE")
+        return [DoramiError("INSUFFICIENT_STOCK") if wish == "short" else wish.upper() for wish in wishes]
+
+
+class Crowd:
+    """Asks one after another, and keeps what each was answered."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.decider = Decider()
+        self.gathering: Gathering[str, str] = Gathering(self.decider)
+        self.answers: dict[str, str] = {}
+        self._nursery = nursery
+
+    async def ask(self, wish: str, key: object = None, product: UUID = PRODUCT) -> trio.CancelScope:
+        scope = trio.CancelScope()
+        self._nursery.start_soon(self._ask, scope, wish, key, product)
+        await wait_all_tasks_blocked()
+        return scope
+
+    async def _ask(self, scope: trio.CancelScope, wish: str, key: object, product: UUID) -> None:
+        with scope:
+            try:
+                self.answers[wish] = await self.gathering.ask(product, key, wish)
+            except DoramiError as error:
+                self.answers[wish] = error.code
+            except RuntimeError as error:
+                self.answers[wish] = str(error)
+
+    async def let_go(self) -> None:
+        self.decider.go.set()
+        await wait_all_tasks_blocked()
+
+
+async def test_who_comes_meanwhile_is_decided_together_in_order() -> None:
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(nursery)
+        for wish in ("a", "b", "short", "c"):
+            await crowd.ask(wish)
+        await crowd.ask("elsewhere", product=uuid4())
+        assert crowd.decider.batches == [["a"], ["elsewhere"]]
+        await crowd.let_go()
+        assert crowd.decider.batches[2:] == [["b", "short", "c"]]
+        assert crowd.answers == {"a": "A", "b": "B", "short": "INSUFFICIENT_STOCK", "c": "C", "elsewhere": "ELSEWHERE"}
+        statistics = crowd.gathering.statistics()
+        assert (statistics.decided, statistics.batches, statistics.waiting) == (5, 3, 0)
+
+
+async def test_the_same_name_is_never_twice_in_a_batch() -> None:
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(nursery)
+        for wish in ("first", "one", "two", "three"):
+            await crowd.ask(wish, key="tap" if wish in ("one", "two") else None)
+        await crowd.let_go()
+        assert crowd.decider.batches == [["first"], ["one", "three"], ["two"]]
+
+
+async def test_one_that_breaks_the_batch_breaks_alone() -> None:
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(nursery)
+        for wish in ("a", "b", "broken", "c"):
+            await crowd.ask(wish)
+        await crowd.let_go()
+        assert crowd.answers == {"a": "A", "b": "B", "broken": "broken", "c": "C"}
+
+
+async def test_a_database_that_is_gone_is_told_to_all_at_once() -> None:
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(nursery)
+        for wish in ("a", "gone", "b"):
+            await crowd.ask(wish)
+        await crowd.let_go()
+        assert crowd.answers == {"a": "A", "gone": "UNAVAILABLE", "b": "UNAVAILABLE"}
+        assert len(crowd.decider.batches) == 2
+
+
+async def test_who_goes_away_leaves_nobody_waiting() -> None:
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(nursery)
+        leader = await crowd.ask("a")
+        follower = await crowd.ask("b")
+        await crowd.ask("c")
+        leader.cancel()
+        follower.cancel()
+        await wait_all_tasks_blocked()
+        await crowd.let_go()
+        assert crowd.decider.batches == [["a"], ["c"]]
+        assert crowd.answers["c"] == "C"
+        assert crowd.gathering.statistics().waiting == 0
+
+
+async def test_a_line_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "WAITING_BOUND", 2)
+    monkeypatch.setattr(gathering, "BATCH", 1)
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(nursery)
+        for wish in ("a", "b", "c"):
+            await crowd.ask(wish)
+        assert crowd.answers == {"c": "UNAVAILABLE"}
+        await crowd.let_go()
+        assert crowd.decider.batches == [["a"], ["b"]]
+
+
+async def test_a_hundred_adds_are_many_fewer_transactions(selling: Any) -> None:
+    product = await selling.product(100)
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(selling.add, selling.user(), product)
+    statistics = selling.cart._gathering.statistics()
+    assert statistics.decided == 100
+    assert statistics.batches < 20
+    assert await selling.stock(product) == (100, 100, 0)
