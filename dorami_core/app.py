@@ -21,12 +21,14 @@ from dorami_core.base.clock import SystemClock
 from dorami_core.base.environment import Environment, read_environment
 from dorami_core.base.errors import ErrorCatalogue
 from dorami_core.base.metrics import make_registry
+from dorami_core.base.sealing import Sealer
 from dorami_core.base.settings import (
     CORE_SECTIONS,
     ChatSettings,
     EdgeSettings,
     LimitSettings,
     MediaSettings,
+    RestreamSettings,
     RtmpSettings,
     StreamSettings,
     WebSettings,
@@ -56,6 +58,9 @@ from dorami_core.media.hub import open_relay_hub
 from dorami_core.media.out import VideoOut
 from dorami_core.presence import sockets as presence_sockets
 from dorami_core.presence.viewers import LocalViewers
+from dorami_core.restream import routes as restream_routes
+from dorami_core.restream.restreams import Restreams
+from dorami_core.restream.service import RestreamService
 from dorami_core.store.datadir import DataDirectory, open_data_directory
 from dorami_core.store.deadlines import DeadlineRunner, DeadlineStore
 from dorami_core.store.embedded.postgres import embedded_postgres
@@ -148,13 +153,17 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         rooms = RoomIndex(settings.section(EdgeSettings).gather_max_s)
         sockets = SocketRegistry()
         viewers = LocalViewers(rooms, clock)
+        sealer = Sealer(environment.profile_encryption_key)
+        restreams = Restreams(
+            db, hub, lambda: streams, sealer, clock, settings.section(RestreamSettings), settings.section(MediaSettings)
+        )
         broadcasts = Broadcasts(
             db,
             dispatcher,
             hub,
             clock,
             grace_s=settings.section(StreamSettings).grace_s,
-            companions=[hls.run],
+            companions=[hls.run, restreams.run],
             viewer_count=viewers.count,
         )
         viewers.on_count = broadcasts.report_viewers
@@ -199,6 +208,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 "rtmp": ingest.statistics,
                 "relay": hub.statistics,
                 "hls": hls.statistics,
+                "restream": restreams.statistics,
                 "presence": viewers.statistics,
                 "chat": chat.statistics,
                 "broadcast": lambda: broadcasts.statistics().broadcasts,
@@ -213,6 +223,8 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
             router
         )
         stream_routes.register(router, streams)
+        catalogue.add(restream_routes.CODES)
+        restream_routes.register(router, RestreamService(db, streams, sealer, restreams.poke), clock)
         dispatcher.register("register_routes", router=router)
         app = build_app(
             router,

@@ -71,6 +71,17 @@ class MediaSettings:
 
 
 @attrs.frozen
+class RestreamSettings:
+    stale_s: float = attrs.field(default=10, validator=positive)
+    first_pause_s: float = attrs.field(default=1, validator=positive)
+    longest_pause_s: float = attrs.field(default=60, validator=positive)
+    steady_s: float = attrs.field(default=60, validator=positive)
+    max_failures: int = attrs.field(default=30, validator=positive)
+    worker_memory_mb: int = attrs.field(default=300, validator=positive)
+    worker_cpu: float = attrs.field(default=0.5, validator=positive)
+
+
+@attrs.frozen
 class RtmpSettings:
     public_host: str = ""
     max_message_bytes: int = attrs.field(default=16_000_000, validator=positive)
@@ -100,6 +111,7 @@ CORE_SECTIONS: Mapping[str, type] = {
     "streams": StreamSettings,
     "edge": EdgeSettings,
     "media": MediaSettings,
+    "restream": RestreamSettings,
     "rtmp": RtmpSettings,
     "shop": ShopSettings,
     "web": WebSettings,
