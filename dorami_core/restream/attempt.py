@@ -23,6 +23,7 @@ from dorami_core.restream.state import RunState
 MODULE = "dorami_core.media.workers.restream"
 WATCH_S = 0.5
 CPU_OVER_S = 10.0
+MAX_DELAY_MS = 600_000
 _MB = 1_000_000
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -166,9 +167,10 @@ class Attempt:
             self._state.measured(0, now - (self._measured_at_s or now))
         self._measured_at_s = now
         assert self._feed is not None
-        unread_ms = int(progress["unread_bytes"]) * 8000 // max(self._state.bitrate_bps, 1)
         behind_ms = self._feed.last_ms - int(progress["time_ms"])
-        self._state.delay_ms = max(0, round(behind_ms)) + min(unread_ms, 60_000)
+        rate = self._state.bitrate_bps
+        unread_ms = int(progress["unread_bytes"]) * 8000 / rate if rate else 0.0
+        self._state.delay_ms = round(min(max(behind_ms, 0) + unread_ms, MAX_DELAY_MS)) if rate else 0
 
     # What it may
 

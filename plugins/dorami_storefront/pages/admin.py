@@ -1,4 +1,5 @@
-"""The seller's desk: broadcasts, one broadcast with its address for the encoder and its products, and orders."""
+"""The seller's desk: broadcasts, one broadcast with its address for the encoder and its products, orders, and
+where broadcasts are sent on to."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from dorami_orders.api import OrderStatus
 from dorami_core.hooks import Access, DoramiError, Page, Redirect, Request, Router, to_json
 from dorami_storefront.site import Site
 
+PLATFORMS = ("YOUTUBE", "INSTAGRAM", "TIKTOK", "CUSTOM")
 STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
 
 
@@ -25,6 +27,7 @@ def register(router: Router, site: Site) -> None:
     pages = AdminPages(site)
     router.page("GET", "/admin", pages.broadcasts, access=Access.ADMIN)
     router.page("GET", "/admin/streams/{streamKey}", pages.broadcast, access=Access.ADMIN)
+    router.page("GET", "/admin/restream", pages.restream, access=Access.ADMIN)
     router.page("GET", "/admin/orders", pages.orders, access=Access.ADMIN)
     router.page("POST", "/admin/orders/{orderId}/confirm", pages.confirm, access=Access.ADMIN, form=ConfirmForm)
 
@@ -57,6 +60,10 @@ class AdminPages:
             viewers=site.host.streams.viewer_count(key),
             admin_data={"streamKey": key, "status": stream.status, "products": to_json(products)},
         )
+
+    async def restream(self, request: Request) -> Page:
+        """The targets themselves are asked for by the page's script, once a second while it is seen."""
+        return self._site.page(request, "admin_restream.html", platforms=PLATFORMS)
 
     async def orders(self, request: Request) -> Page:
         site = self._site

@@ -42,6 +42,7 @@ export default defineConfig({
         site: here("./src/site.ts"),
         live: here("./src/live.ts"),
         admin: here("./src/admin.ts"),
+        restream: here("./src/restream.ts"),
       },
     },
   },

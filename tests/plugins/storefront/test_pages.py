@@ -67,7 +67,7 @@ class Checked(HTMLParser):
 
 
 def make_site(**changes: Any) -> Site:
-    names = ("style.css", "icons.svg", "site.ts", "live.ts", "admin.ts")
+    names = ("style.css", "icons.svg", "site.ts", "live.ts", "admin.ts", "restream.ts")
     knit = fakes.knit()
     streams = FakeStreams(
         [
@@ -164,6 +164,7 @@ EVERY_PAGE = [
     ("/admin/streams/demo", "ADMIN"),
     ("/admin/streams/past", "ADMIN"),
     ("/admin/orders", "ADMIN"),
+    ("/admin/restream", "ADMIN"),
 ]
 
 
