@@ -28,6 +28,7 @@ from dorami_core.base.settings import (
     EdgeSettings,
     LimitSettings,
     MediaSettings,
+    RecordingSettings,
     RestreamSettings,
     RtmpSettings,
     StreamSettings,
@@ -58,6 +59,9 @@ from dorami_core.media.hub import open_relay_hub
 from dorami_core.media.out import VideoOut
 from dorami_core.presence import sockets as presence_sockets
 from dorami_core.presence.viewers import LocalViewers
+from dorami_core.recordings import routes as recording_routes
+from dorami_core.recordings.keeper import Keeper
+from dorami_core.recordings.recorder import Recorder
 from dorami_core.restream import routes as restream_routes
 from dorami_core.restream.restreams import Restreams
 from dorami_core.restream.service import RestreamService
@@ -154,16 +158,17 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         sockets = SocketRegistry()
         viewers = LocalViewers(rooms, clock)
         sealer = Sealer(environment.profile_encryption_key)
-        restreams = Restreams(
-            db, hub, lambda: streams, sealer, clock, settings.section(RestreamSettings), settings.section(MediaSettings)
-        )
+        restreams = Restreams(db, hub, lambda: streams, sealer, clock, settings.section(RestreamSettings), media)
+        recording = settings.section(RecordingSettings)
+        recorder = Recorder(db, hub, lambda: streams, data.path / "recordings", clock, recording, media)
+        keeper = Keeper(db, data.path / "recordings", recording)
         broadcasts = Broadcasts(
             db,
             dispatcher,
             hub,
             clock,
             grace_s=settings.section(StreamSettings).grace_s,
-            companions=[hls.run, restreams.run],
+            companions=[hls.run, recorder.run, restreams.run],
             viewer_count=viewers.count,
         )
         viewers.on_count = broadcasts.report_viewers
@@ -208,6 +213,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 "rtmp": ingest.statistics,
                 "relay": hub.statistics,
                 "hls": hls.statistics,
+                "recording": recorder.statistics,
                 "restream": restreams.statistics,
                 "presence": viewers.statistics,
                 "chat": chat.statistics,
@@ -223,6 +229,8 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
             router
         )
         stream_routes.register(router, streams)
+        catalogue.add(recording_routes.CODES)
+        recording_routes.register(router, keeper)
         catalogue.add(restream_routes.CODES)
         restream_routes.register(router, RestreamService(db, streams, sealer, restreams.poke), clock)
         dispatcher.register("register_routes", router=router)
@@ -256,6 +264,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         services.start_soon(supervise, "outbox purge", outbox.keep_house)
         services.start_soon(supervise, "deadlines", deadlines.run)
         services.start_soon(supervise, "presence", viewers.run)
+        services.start_soon(supervise, "recordings", keeper.run)
         services.start_soon(supervise, "housekeeping", partial(keep_house, db))
         for name, tasks in dispatcher.register("register_tasks"):
             for task in tasks:

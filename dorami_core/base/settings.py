@@ -71,6 +71,15 @@ class MediaSettings:
 
 
 @attrs.frozen
+class RecordingSettings:
+    enabled: bool = True
+    keep_days: float = attrs.field(default=30, validator=positive)
+    budget_gb: float = attrs.field(default=50, validator=positive)
+    warn_s: float = attrs.field(default=86400, validator=positive)
+    min_free_gb: float = attrs.field(default=1, validator=positive)
+
+
+@attrs.frozen
 class RestreamSettings:
     stale_s: float = attrs.field(default=10, validator=positive)
     first_pause_s: float = attrs.field(default=1, validator=positive)
@@ -111,6 +120,7 @@ CORE_SECTIONS: Mapping[str, type] = {
     "streams": StreamSettings,
     "edge": EdgeSettings,
     "media": MediaSettings,
+    "recordings": RecordingSettings,
     "restream": RestreamSettings,
     "rtmp": RtmpSettings,
     "shop": ShopSettings,

@@ -26,7 +26,7 @@ from dorami_core.hooks.host import (
     UserDirectory,
     UserView,
 )
-from dorami_core.hooks.http import Page, Paged, Redirect, Request, Router, Templates
+from dorami_core.hooks.http import FileAnswer, Page, Paged, Redirect, Request, Router, Templates
 from dorami_core.hooks.markers import hookimpl, hookspec
 from dorami_core.hooks.plugin import Plugin
 from dorami_core.hooks.sockets import Delivery, Rooms, SocketConnection, SocketEvents
@@ -47,6 +47,7 @@ __all__ = [
     "ErrorCode",
     "Event",
     "EventMeta",
+    "FileAnswer",
     "Host",
     "Lang",
     "Money",

@@ -22,6 +22,7 @@ ALLOWED = {
     "identity": {"base", "events", "hooks"},
     "media": {"base"},
     "ingest": {"base", "media"},
+    "recordings": {"base", "hooks", "media"},
     "restream": {"base", "hooks", "media"},
     "streams": {"base", "events", "hooks", "ingest", "media", "presence"},
     "presence": {"base", "hooks"},

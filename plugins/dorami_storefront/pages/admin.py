@@ -28,6 +28,7 @@ def register(router: Router, site: Site) -> None:
     router.page("GET", "/admin", pages.broadcasts, access=Access.ADMIN)
     router.page("GET", "/admin/streams/{streamKey}", pages.broadcast, access=Access.ADMIN)
     router.page("GET", "/admin/restream", pages.restream, access=Access.ADMIN)
+    router.page("GET", "/admin/recordings", pages.recordings, access=Access.ADMIN)
     router.page("GET", "/admin/orders", pages.orders, access=Access.ADMIN)
     router.page("POST", "/admin/orders/{orderId}/confirm", pages.confirm, access=Access.ADMIN, form=ConfirmForm)
 
@@ -64,6 +65,12 @@ class AdminPages:
     async def restream(self, request: Request) -> Page:
         """The targets themselves are asked for by the page's script, once a second while it is seen."""
         return self._site.page(request, "admin_restream.html", platforms=PLATFORMS)
+
+    async def recordings(self, request: Request) -> Page:
+        """The list is asked for by the page's script."""
+        streams = await self._site.host.streams.list_all(200)
+        titles = {one.stream_key: one.title for one in streams}
+        return self._site.page(request, "admin_recordings.html", admin_data={"titles": titles})
 
     async def orders(self, request: Request) -> Page:
         site = self._site

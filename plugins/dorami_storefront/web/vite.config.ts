@@ -43,6 +43,7 @@ export default defineConfig({
         live: here("./src/live.ts"),
         admin: here("./src/admin.ts"),
         restream: here("./src/restream.ts"),
+        recordings: here("./src/recordings.ts"),
       },
     },
   },

@@ -67,7 +67,7 @@ class Checked(HTMLParser):
 
 
 def make_site(**changes: Any) -> Site:
-    names = ("style.css", "icons.svg", "site.ts", "live.ts", "admin.ts", "restream.ts")
+    names = ("style.css", "icons.svg", "site.ts", "live.ts", "admin.ts", "restream.ts", "recordings.ts")
     knit = fakes.knit()
     streams = FakeStreams(
         [
@@ -165,6 +165,7 @@ EVERY_PAGE = [
     ("/admin/streams/past", "ADMIN"),
     ("/admin/orders", "ADMIN"),
     ("/admin/restream", "ADMIN"),
+    ("/admin/recordings", "ADMIN"),
 ]
 
 
