@@ -57,6 +57,7 @@ from dorami_core.ingest.server import RtmpServer
 from dorami_core.media.hls import open_hls_writer
 from dorami_core.media.hub import open_relay_hub
 from dorami_core.media.out import VideoOut
+from dorami_core.media.thumbnails import open_thumbnails
 from dorami_core.presence import sockets as presence_sockets
 from dorami_core.presence.viewers import LocalViewers
 from dorami_core.recordings import routes as recording_routes
@@ -150,6 +151,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
 
         media = settings.section(MediaSettings)
         hub = await stack.enter_async_context(open_relay_hub(media))
+        thumbnails = await stack.enter_async_context(open_thumbnails(hub, data.path / "thumbnails", media))
         hls = await stack.enter_async_context(open_hls_writer(hub, data.path / "hls", media))
 
         authenticator = Authenticator(environment.jwt_secret, clock)
@@ -168,7 +170,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
             hub,
             clock,
             grace_s=settings.section(StreamSettings).grace_s,
-            companions=[hls.run, recorder.run, restreams.run],
+            companions=[hls.run, thumbnails.run, recorder.run, restreams.run],
             viewer_count=viewers.count,
         )
         viewers.on_count = broadcasts.report_viewers
@@ -213,6 +215,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 "rtmp": ingest.statistics,
                 "relay": hub.statistics,
                 "hls": hls.statistics,
+                "thumbnail": thumbnails.statistics,
                 "recording": recorder.statistics,
                 "restream": restreams.statistics,
                 "presence": viewers.statistics,
@@ -285,7 +288,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 authenticator=authenticator,
                 sockets=sockets,
                 rooms=rooms,
-                video=VideoOut(hub, hls),
+                video=VideoOut(hub, hls, thumbnails),
                 catalogue=catalogue,
                 clock=clock,
                 counters=edge_counters,

@@ -68,6 +68,7 @@ class MediaSettings:
     viewer_queue_max_bytes: int = attrs.field(default=4_000_000, validator=positive)
     hls_segment_s: float = attrs.field(default=1.0, validator=positive)
     hls_window: int = attrs.field(default=6, validator=positive)
+    thumbnail_s: float = attrs.field(default=10, validator=positive)
 
 
 @attrs.frozen
