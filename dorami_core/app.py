@@ -31,6 +31,7 @@ from dorami_core.base.settings import (
     RecordingSettings,
     RestreamSettings,
     RtmpSettings,
+    SrsSettings,
     StreamSettings,
     WebSettings,
     load_settings,
@@ -54,6 +55,7 @@ from dorami_core.identity.sessions import SessionStore
 from dorami_core.identity.tokens import Authenticator, derive_key
 from dorami_core.identity.users import Users
 from dorami_core.ingest.server import RtmpServer
+from dorami_core.ingest.srs import SrsIngest
 from dorami_core.media.hls import open_hls_writer
 from dorami_core.media.hub import open_relay_hub
 from dorami_core.media.out import VideoOut
@@ -75,6 +77,7 @@ from dorami_core.store.postgres import PostgresDatabase, open_database
 from dorami_core.store.redis import RedisStore, open_redis
 from dorami_core.streams import routes as stream_routes
 from dorami_core.streams import sockets as stream_sockets
+from dorami_core.streams import srs_routes
 from dorami_core.streams.announce import StreamAnnouncer
 from dorami_core.streams.broadcasts import Broadcasts
 from dorami_core.streams.service import StreamService
@@ -204,6 +207,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
         }
         deadlines = DeadlineRunner(db, handlers)
         ingest = RtmpServer(broadcasts, rtmp, exempt_addresses=settings.section(LimitSettings).exempt_addresses)
+        srs = SrsIngest(broadcasts, streams.open_secret, settings.section(SrsSettings))
         edge_counters = EdgeCounters()
         metrics = make_registry(
             {
@@ -213,6 +217,7 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 "postgres": db.statistics,
                 "redis": stores.redis.statistics,
                 "rtmp": ingest.statistics,
+                "srs": srs.statistics,
                 "relay": hub.statistics,
                 "hls": hls.statistics,
                 "thumbnail": thumbnails.statistics,
@@ -232,6 +237,8 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
             router
         )
         stream_routes.register(router, streams)
+        if media.server == "srs":
+            srs_routes.register(router, srs, settings.section(SrsSettings))
         catalogue.add(recording_routes.CODES)
         recording_routes.register(router, keeper)
         catalogue.add(restream_routes.CODES)
@@ -295,7 +302,11 @@ async def _run(options: UpOptions, data: DataDirectory) -> None:
                 flv_queue_max_bytes=2 * media.viewer_queue_max_bytes,
             )
         )
-        ports.rtmp = await listeners.start(ingest.serve, options.host, options.rtmp_port)
+        if media.server == "srs":
+            listeners.start_soon(supervise, "srs", srs.run)
+            ports.rtmp = settings.section(SrsSettings).rtmp_port
+        else:
+            ports.rtmp = await listeners.start(ingest.serve, options.host, options.rtmp_port)
         ports.web = await listeners.start(serve_web, app, options.host, options.web_port)
         if options.demo:
             await demo.start(

@@ -64,6 +64,7 @@ class EdgeSettings:
 
 @attrs.frozen
 class MediaSettings:
+    server: str = attrs.field(default="embedded", validator=attrs.validators.in_(("embedded", "srs")))
     flv_interval_s: float = attrs.field(default=0.05, validator=positive)
     viewer_queue_max_bytes: int = attrs.field(default=4_000_000, validator=positive)
     hls_segment_s: float = attrs.field(default=1.0, validator=positive)
@@ -99,6 +100,16 @@ class RtmpSettings:
 
 
 @attrs.frozen
+class SrsSettings:
+    token: str = ""
+    sources: list[str] = attrs.field(factory=lambda: ["127.0.0.1", "::1"], validator=networks)
+    http_url: str = "http://127.0.0.1:8088"
+    api_url: str = "http://127.0.0.1:1985"
+    rtmp_port: int = attrs.field(default=1935, validator=positive)
+    heartbeat_s: float = attrs.field(default=10, validator=positive)
+
+
+@attrs.frozen
 class ShopSettings:
     currency: str = attrs.field(default="USD", validator=attrs.validators.in_(("USD", "EUR", "GBP", "KRW", "JPY")))
     timezone: str = attrs.field(default="Asia/Seoul", validator=time_zone)
@@ -124,6 +135,7 @@ CORE_SECTIONS: Mapping[str, type] = {
     "recordings": RecordingSettings,
     "restream": RestreamSettings,
     "rtmp": RtmpSettings,
+    "srs": SrsSettings,
     "shop": ShopSettings,
     "web": WebSettings,
     "limits": LimitSettings,
