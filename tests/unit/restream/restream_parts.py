@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import trio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from dorami_core.base.clock import SystemClock
 from dorami_core.base.ids import new_uuid
@@ -133,6 +139,48 @@ class Wire:
         scope.cancel()
 
 
+def self_signed() -> ssl.SSLContext:
+    """A server's context with a certificate made here, for an hour."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(hours=1))
+    certificate = builder.sign(key, hashes.SHA256())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(certificate.public_bytes(serialization.Encoding.PEM))
+        pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        file.write(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+async def serve_tls(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+    """TLS before a platform."""
+    context = self_signed()
+    listeners = await trio.open_tcp_listeners(0, host=HOST)
+    task_status.started(listeners[0].socket.getsockname()[1])
+
+    async def pipe(source: trio.abc.Stream, sink: trio.abc.Stream, scope: trio.CancelScope) -> None:
+        try:
+            while data := await source.receive_some(65536):
+                await sink.send_all(data)
+        except trio.BrokenResourceError:
+            pass
+        scope.cancel()
+
+    async def connect(near: trio.SocketStream) -> None:
+        secure = trio.SSLStream(near, context, server_side=True, https_compatible=True)
+        async with near, await trio.open_tcp_stream(HOST, port) as far, trio.open_nursery() as nursery:
+            nursery.start_soon(pipe, secure, far, nursery.cancel_scope)
+            nursery.start_soon(pipe, far, secure, nursery.cancel_scope)
+
+    await trio.serve_listeners(connect, listeners)
+
+
 def free_port() -> int:
     """A port on which nobody listens."""
     with socket.socket() as sock:
@@ -179,11 +227,12 @@ def make_sending(
     *,
     key: str = KEY,
     mute: bool = False,
+    scheme: str = "rtmp",
     settings: RestreamSettings | None = None,
 ) -> Sending:
     return Sending(
         relay,
-        f"rtmp://{HOST}:{port}/live/{key}",
+        f"{scheme}://{HOST}:{port}/live/{key}",
         mute,
         slates,
         settings or RestreamSettings(first_pause_s=0.2, longest_pause_s=0.5),

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -25,6 +26,7 @@ from restream_parts import (
     make_state,
     serve_deaf,
     serve_platform,
+    serve_tls,
     until,
 )
 
@@ -52,11 +54,11 @@ class Stage:
         self.slates = Slates()
         self.over: list[RunState] = []
 
-    def send(self, port: int, *, mute: bool = False, settings: RestreamSettings = QUICK, key: str = KEY) -> RunState:
+    def send(self, port: int, *, settings: RestreamSettings = QUICK, key: str = KEY, **how: Any) -> RunState:
         state = make_state(key)
 
         async def run() -> None:
-            await make_sending(self.relay, port, state, self.slates, key=key, mute=mute, settings=settings).run()
+            await make_sending(self.relay, port, state, self.slates, key=key, settings=settings, **how).run()
             self.over.append(state)
 
         self.nursery.start_soon(run)
@@ -206,6 +208,28 @@ async def test_a_worker_that_is_killed_or_takes_too_much_is_replaced(stage: Stag
     greedy = stage.send(port, settings=RestreamSettings(first_pause_s=30, worker_memory_mb=10))
     await until(lambda: greedy.status == "FAILED")
     assert greedy.cause in ("OVER_LIMIT", "WORKER")
+
+
+async def test_a_worker_that_takes_too_much_of_a_core_is_replaced(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dorami_core.restream.attempt.CPU_OVER_S", 1.0)
+    _, port = await stage.platform()
+    await stage.nursery.start(stage.publisher.run)
+    # Its start alone is more than that.
+    state = stage.send(port, settings=RestreamSettings(first_pause_s=30, worker_cpu=0.001))
+    await until(lambda: state.status == "FAILED")
+    assert state.cause == "OVER_LIMIT"
+
+
+async def test_rtmps(stage: Stage) -> None:
+    platform, port = await stage.platform()
+    await stage.nursery.start(stage.publisher.run)
+    secure = await stage.nursery.start(serve_tls, port)
+    state = stage.send(secure, scheme="rtmps")
+    await until(lambda: len(platform.frames) > 30)
+    assert (state.status, state.restart_count) == ("ACTIVE", 0)
+    await until(lambda: state.sent_bytes > 0 and state.bitrate_bps > 0)
 
 
 async def test_the_budget_of_failures_ends_it(stage: Stage) -> None:
