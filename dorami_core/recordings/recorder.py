@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 MODULE = "dorami_core.media.workers.record"
 SAVE_S = 2.0
 LOOK_S = 10.0
-FINISH_S = 4.0
+FINISH_S = 2.0
 """After the end of the broadcast the rest is written for so long at most."""
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.25, 30.0
 GB = 1_000_000_000

@@ -9,8 +9,9 @@ from dorami_core.media.flv import encode_header, encode_metadata, encode_tag
 from dorami_core.media.packets import MediaKind, MediaPacket
 from dorami_core.media.slate import Slate
 
-SLATE_AFTER_S = 1.0
-"""A broadcast that is silent for so long is filled up."""
+SLATE_AFTER_S = 2.0
+"""A broadcast that is silent for so long is filled up. Not sooner: the way back is the next key frame, so a short
+stutter would cost the rest of its GOP."""
 _SCRIPT_AT_MS = 0
 _MAX_BURST_MS = 3000.0
 """A loop that was held up for longer goes on from now rather than sending what was missed."""

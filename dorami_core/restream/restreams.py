@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import attrs
@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_S = 1.0
 LAST_WORDS_S = 2.0
+LOG_KEPT = timedelta(days=90)
 MAX_TARGETS = 100
 _STOPPED: tuple[RunStatus, Cause] = ("STOPPED", "ASKED")
 
@@ -102,6 +103,7 @@ class Restreams:
         if stream is None or stream.started_at is None:
             return
         await store.close_abandoned(self._db, stream_key)
+        await store.purge(self._db, LOG_KEPT)
         mine: dict[UUID, _Running] = {}
         async with trio.open_nursery() as nursery:
             while True:

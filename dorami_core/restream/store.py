@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -89,9 +89,10 @@ async def ask(db: Queries, target_id: UUID, wish: Wish, live_id: StreamKey, sess
 
 
 async def latest_runs(db: Queries) -> dict[UUID, Run]:
-    """The newest run of each target."""
+    """The newest run of each target, without its lines: this is asked for once a second."""
+    columns = _RUN_COLUMNS.removesuffix("lines") + "'{}'::text[] AS lines"
     rows = await db.fetch(
-        f"SELECT DISTINCT ON (target_id) {_RUN_COLUMNS} FROM restream.runs ORDER BY target_id, started_at DESC, id"
+        f"SELECT DISTINCT ON (target_id) {columns} FROM restream.runs ORDER BY target_id, started_at DESC, id"
     )
     return {row["target_id"]: _run(row) for row in rows}
 
@@ -140,6 +141,11 @@ async def save_run(db: Queries, run_id: UUID, values: dict[str, Any], *, ended: 
         ended,
         *values.values(),
     )
+
+
+async def purge(db: Queries, older_than: timedelta) -> None:
+    """Removes the log of what ended so long ago."""
+    await db.execute("DELETE FROM restream.runs WHERE ended_at < core.now() - $1::interval", older_than)
 
 
 async def close_abandoned(db: Queries, live_id: StreamKey) -> None:

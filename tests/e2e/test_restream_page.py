@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from dorami_core.testing.server import RunningDorami, eventually, running_dorami
 
+expect.set_options(timeout=20_000)
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 

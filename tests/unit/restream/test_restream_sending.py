@@ -151,7 +151,7 @@ async def test_a_publisher_who_is_gone_and_comes_back_ten_times_is_one_connectio
     for kind in (MediaKind.AUDIO, MediaKind.VIDEO):
         times = [p.timestamp_ms for p in platform.packets if p.kind is kind]
         assert times == sorted(times)
-        assert max(b - a for a, b in pairwise(times)) < 2000
+        assert max(b - a for a, b in pairwise(times)) < 4000
 
 
 async def test_each_failure_has_its_cause_and_the_healthy_target_loses_no_frame(stage: Stage) -> None:
