@@ -99,11 +99,11 @@ class Parts:
             packet = self._waiting[0]
             if packet.is_sequence_header:
                 known = self._formats.get(packet.kind)
-                if known is not None and known != packet.payload:
+                if known is not None and known != packet.format:
                     break
                 self._headers[packet.kind] = packet
                 if known is None and self._begun:
-                    self._formats[packet.kind] = packet.payload
+                    self._formats[packet.kind] = packet.format
                     out.append(encode_tag(packet.kind, self._at(packet), packet.payload))
             elif packet.kind is not MediaKind.DATA:
                 self._open(packet, out)
@@ -122,7 +122,7 @@ class Parts:
         kinds = {*self._headers, first.kind}
         out.append(encode_header(audio=MediaKind.AUDIO in kinds, video=MediaKind.VIDEO in kinds))
         for kind, header in self._headers.items():
-            self._formats[kind] = header.payload
+            self._formats[kind] = header.format
             out.append(encode_tag(kind, 0, header.payload))
 
     def _at(self, packet: MediaPacket) -> int:

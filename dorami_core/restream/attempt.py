@@ -65,11 +65,23 @@ class _Bytes:
         self._reader = FlvReader()
         self._feed = feed
         self._state = state
+        self._taken = False
+        self.given_at_s = trio.current_time()
 
     def __aiter__(self) -> _Bytes:
         return self
 
+    def owed_since(self, at_s: float) -> bool:
+        """Whether the worker was given anything after this, or has not taken all that it was given."""
+        return not self._taken or self.given_at_s > at_s
+
     async def __anext__(self) -> bytes:
+        self._taken = True
+        data = await self._next()
+        self._taken, self.given_at_s = False, trio.current_time()
+        return data
+
+    async def _next(self) -> bytes:
         if len(self._first) == 2:
             return self._first.pop()
         part: bytes | None = self._first.pop() if self._first else None
@@ -100,18 +112,20 @@ class Attempt:
         self._progress_at_s = trio.current_time()
         self._killed: Cause = ""
         self._feed: TargetFeed | None = None
+        self._bytes: _Bytes | None = None
         self._cpu: deque[tuple[float, float]] = deque()
 
     async def run(self, opening: Opening, subscription: Subscription) -> None:
         self._feed = TargetFeed(self._slate, mute=self._mute, has_video=opening.has_video, has_audio=opening.has_audio)
         self._progress_at_s = trio.current_time()
+        self._bytes = _Bytes(self._job(), opening, subscription, self._feed, self._state)
         failure: WorkerFailed | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
             try:
                 await run_worker(
                     MODULE,
-                    feed=_Bytes(self._job(), opening, subscription, self._feed, self._state),
+                    feed=self._bytes,
                     on_start=self._started,
                     on_progress=self._progressed,
                 )
@@ -178,10 +192,14 @@ class Attempt:
         while True:
             await trio.sleep(WATCH_S)
             now = trio.current_time()
-            if now - self._progress_at_s >= self._settings.stale_s:
+            if now - self._progress_at_s >= self._settings.stale_s and self._is_owed():
                 self._kill("STALLED")
             elif self._pid is not None and self._takes_too_much(self._pid, now):
                 self._kill("OVER_LIMIT")
+
+    def _is_owed(self) -> bool:
+        """Nothing can be taken of a broadcast that is silent."""
+        return self._phase != "active" or self._bytes is None or self._bytes.owed_since(self._progress_at_s)
 
     def _kill(self, cause: Cause) -> None:
         # Not by closing its stdin: a stuck one would use up its whole grace, and it has nothing to finish.

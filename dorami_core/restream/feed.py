@@ -142,7 +142,8 @@ class TargetFeed:
         self._silence_ms = self._slate_from_ms
         if self._slate.video and self._has_video:
             self._tag(MediaKind.VIDEO, self._last_ms, self._slate.video_header, out)
-        self._tag(MediaKind.AUDIO, self._last_ms, self._slate.audio_header, out)
+        if self._audio_header is None or self._audio_header[:4] != self._slate.audio_header[:4]:
+            self._tag(MediaKind.AUDIO, self._last_ms, self._slate.audio_header, out)
 
     def _slate_frame(self, out: list[bytes]) -> None:
         assert self._slate_from_ms is not None

@@ -155,8 +155,16 @@ async def test_a_broadcast_is_kept_to_its_last_frame(
 
 async def test_interruptions_stay_in_one_file(database: PostgresDatabase, tmp_path: Path, encoded: Packets) -> None:
     async with recording(database, tmp_path) as (_, relay, recorder):
-        for _ in range(3):
-            await publish(relay, encoded)
+        for turn in range(3):
+            # Encoders write the same sound format in more words, or fewer.
+            words = b"\x56\xe5\x00" if turn else b""
+            again = [
+                MediaPacket(p.kind, 0, p.payload[:4] + words)
+                if p.kind is MediaKind.AUDIO and p.is_sequence_header
+                else p
+                for p in encoded
+            ]
+            await publish(relay, again)
         assert recorder.statistics().parts == 1
     (part,) = await parts_of(database)
     shown = await trio.to_thread.run_sync(probe, tmp_path / part.file)

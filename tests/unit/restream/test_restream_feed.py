@@ -110,6 +110,16 @@ def test_back_from_the_slate_it_goes_on_at_a_key_frame_and_time_never_goes_back(
     assert read.times(MediaKind.AUDIO) == [6004]
 
 
+def test_silence_of_the_same_form_needs_no_other_configuration() -> None:
+    feed, read = make_feed(), Read()
+    same = MediaPacket(MediaKind.AUDIO, 0, SLATE.audio_header + b"\x56\xe5\x00")
+    read(feed.take([VIDEO_HEADER, same, key_frame(0), sound(0)], 0.0))
+    for tick in range(20, 30):
+        read(feed.fill(tick / 10))
+    assert payloads(read.packets).count(SLATE.audio_header) == 0
+    assert payloads(read.packets).count(SLATE.silence) > 20
+
+
 def test_ten_gaps_leave_one_time_that_grows_with_the_clock() -> None:
     feed, read = make_feed(), Read()
     now, at_ms = 0.0, 0
