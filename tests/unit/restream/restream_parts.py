@@ -241,7 +241,7 @@ def make_sending(
     )
 
 
-async def until(condition: Callable[[], bool], within_s: float = 20) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 30) -> None:
     with trio.fail_after(within_s):
         while not condition():
             await trio.sleep(0.01)

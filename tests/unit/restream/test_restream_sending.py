@@ -137,7 +137,7 @@ async def test_a_publisher_who_is_gone_and_comes_back_ten_times_is_one_connectio
 ) -> None:
     platform, port = await stage.platform()
     playing = await stage.nursery.start(stage.publisher.run)
-    state = stage.send(port)
+    state = stage.send(port, settings=RestreamSettings())
     await until(lambda: len(platform.frames) > 10)
     for _ in range(10):
         playing.cancel()
@@ -161,7 +161,7 @@ async def test_each_failure_has_its_cause_and_the_healthy_target_loses_no_frame(
     _, wire, slow_port = await stage.wire()
     deaf_port = await stage.nursery.start(serve_deaf)
     await stage.nursery.start(stage.publisher.run)
-    healthy = stage.send(good_port)
+    healthy = stage.send(good_port, settings=RestreamSettings())
     refused, gone, deaf = stage.send(refusing_port), stage.send(free_port()), stage.send(deaf_port)
     stuck = stage.send(slow_port)
     await until(lambda: stuck.status == "ACTIVE" and healthy.status == "ACTIVE")
