@@ -22,17 +22,15 @@ from dorami_core import demo
 from dorami_core.base.environment import Environment, read_environment, read_shared_environment
 from dorami_core.base.metrics import make_registry
 from dorami_core.base.processes import raise_file_limit
-from dorami_core.base.settings import LimitSettings, MediaSettings, RtmpSettings
 from dorami_core.edge.handover import new_name, open_handover
 from dorami_core.edge.placement import Place
 from dorami_core.edge.processes import EdgeProcesses
 from dorami_core.edge.server import reserve
 from dorami_core.hooks.hosting import Ports
-from dorami_core.ingest.server import RtmpServer
-from dorami_core.media.hls import open_hls_writer
-from dorami_core.media.out import NoVideo, VideoOut
+from dorami_core.media.out import NoVideo
 from dorami_core.parts import build_core, build_delivery, build_edge, build_web, open_base, with_servers
 from dorami_core.store.datadir import find_secret, make_private, open_data_directory
+from dorami_core.studio import open_studio, register_restreams
 from dorami_core.web.serve import serve_web
 
 log = structlog.get_logger()
@@ -100,15 +98,13 @@ async def _main(options: UpOptions) -> None:
         environment = await stack.enter_async_context(with_servers(environment, data.path))
         ports = Ports()
         base = await stack.enter_async_context(open_base(environment, options.settings_file, ports))
-        media = base.settings.section(MediaSettings)
-        hls = await stack.enter_async_context(open_hls_writer(base.hub, data.path / "hls", media))
+        studio = await stack.enter_async_context(open_studio(base, data.path))
         handover = stack.enter_context(open_handover(data.path / "run", MAIN))
 
-        core = build_core(base, companions=[hls.run])
+        core = build_core(base, studio.companions)
+        studio.attach(core)
         delivery = build_delivery(core)
         edge = build_edge(core, Place(handover, takes_viewers=not options.edges))
-        exempt = base.settings.section(LimitSettings).exempt_addresses
-        ingest = RtmpServer(core.broadcasts, base.settings.section(RtmpSettings), exempt_addresses=exempt)
         processes = EdgeProcesses(
             options.edges, partial(_edge_command, options, data.path, ports), _environ(environment), handover.bury
         )
@@ -117,28 +113,26 @@ async def _main(options: UpOptions) -> None:
                 **core.statistics(),
                 **delivery.statistics(),
                 **edge.statistics(),
-                "rtmp": ingest.statistics,
-                "hls": hls.statistics,
-                "broadcast": lambda: core.broadcasts.statistics().broadcasts,
+                **studio.statistics(),
                 "edge_process": processes.statistics,
             }
         )
-        pages = build_web(core, metrics, handover)
+        pages = build_web(core, metrics, [studio.register_routes], handover)
 
         # What delivers starts first and stops last, so that whatever the listeners still do is told.
         services = await stack.enter_async_context(_nursery())
         await core.start(services)
         delivery.start(services)
+        studio.start(services)
         await services.start(core.broadcasts.run)
 
         listeners = await stack.enter_async_context(_nursery())
-        video = VideoOut(base.hub, hls)
         if options.edges:
             ports.edge = stack.enter_context(reserve(options.host, options.edge_port)).getsockname()[1]
-            await listeners.start(edge.serve, options.host, None, video, metrics)
+            await listeners.start(edge.serve, options.host, None, studio.video, metrics)
         else:
-            ports.edge = await listeners.start(edge.serve, options.host, options.edge_port, video, metrics)
-        ports.rtmp = await listeners.start(ingest.serve, options.host, options.rtmp_port)
+            ports.edge = await listeners.start(edge.serve, options.host, options.edge_port, studio.video, metrics)
+        ports.rtmp = await studio.listen(listeners, options.host, options.rtmp_port)
         ports.web = await listeners.start(serve_web, pages, options.host, options.web_port)
         if options.edges:
             await listeners.start(processes.run)
@@ -157,7 +151,8 @@ async def _web(options: Options) -> None:
         base = await stack.enter_async_context(open_base(environment, options.settings_file, ports))
         core = build_core(base)
         delivery = build_delivery(core)
-        pages = build_web(core, make_registry({**core.statistics(), **delivery.statistics()}))
+        metrics = make_registry({**core.statistics(), **delivery.statistics()})
+        pages = build_web(core, metrics, [partial(register_restreams, core)])
 
         services = await stack.enter_async_context(_nursery())
         await core.start(services)

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import httpx
 import trio
 
 from dorami_core.base.environment import read_environment
 from dorami_core.base.errors import DoramiError
-from dorami_core.base.settings import CORE_SECTIONS, SettingsError, load_settings
+from dorami_core.base.settings import CORE_SECTIONS, MediaSettings, SettingsError, SrsSettings, load_settings
 from dorami_core.events.codec import EventCodec
 from dorami_core.events.outbox import OutboxWriter
 from dorami_core.hooks.loader import Loaded, PluginError, load_plugins
@@ -22,7 +23,7 @@ from dorami_core.store.postgres import open_database
 from dorami_core.store.redis import open_redis
 
 LIMIT_S = 5.0
-PROBLEMS = (SettingsError, PluginError, DoramiError, EmbeddedServerError, OSError, trio.TooSlowError)
+PROBLEMS = (SettingsError, PluginError, DoramiError, EmbeddedServerError, OSError, trio.TooSlowError, httpx.HTTPError)
 
 
 class _Report:
@@ -63,6 +64,7 @@ async def check(data: Path, settings_file: Path | None) -> int:
     await report.ask("environment", environment, "Set what it names; `openssl rand -hex 32` makes a key.")
     await report.ask("data", lambda: _data(data), "Choose another place with --data, or free some room.")
     await report.ask("database", _database, "Start PostgreSQL, mend DATABASE_URL, or unset it for the embedded one.")
+    await report.ask("srs", lambda: _srs(settings_file), "Start SRS (srs/README.md), or mend srs.api_url.")
     await report.ask("redis", _redis, "Start Redis, mend REDIS_URL, or unset it for the embedded one.")
     return 1 if report.wrong else 0
 
@@ -88,6 +90,16 @@ async def _database() -> str:
     if number < 180000:
         raise OSError(f"this PostgreSQL is {number // 10000}, Dorami needs 18")
     return f"PostgreSQL {number // 10000}.{number % 10000}"
+
+
+async def _srs(settings_file: Path | None) -> str:
+    sections = {**CORE_SECTIONS, **load_plugins().settings_sections()}
+    settings = load_settings(settings_file, os.environ, sections)
+    if settings.section(MediaSettings).server != "srs":
+        return "not used"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"{settings.section(SrsSettings).api_url.rstrip('/')}/api/v1/versions")
+    return f"SRS {answer.json()['data']['version']}"
 
 
 async def _redis() -> str:

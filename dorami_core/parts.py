@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -301,7 +301,12 @@ def build_delivery(core: Core) -> Delivery:
     return Delivery(outbox=outbox, deadlines=deadlines, sole=sole)
 
 
-def build_web(core: Core, metrics: CollectorRegistry, handover: Handover | None = None) -> QuartTrio:
+def build_web(
+    core: Core,
+    metrics: CollectorRegistry,
+    more_routes: Sequence[Callable[[WebRouter], None]] = (),
+    handover: Handover | None = None,
+) -> QuartTrio:
     """Pages and `/api`. With `handover` its /metrics show those of the neighbours too."""
     base, environment = core.base, core.base.environment
     settings = base.settings.section(WebSettings)
@@ -311,6 +316,8 @@ def build_web(core: Core, metrics: CollectorRegistry, handover: Handover | None 
     ).register(router)
     stream_routes.register(router, core.streams)
     core.chat.register_routes(router)
+    for register in more_routes:
+        register(router)
     base.dispatcher.register("register_routes", router=router)
     of_others = of_nobody if handover is None else partial(read_metrics, handover)
     return build_app(

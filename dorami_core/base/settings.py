@@ -75,10 +75,32 @@ class EdgeSettings:
 
 @attrs.frozen
 class MediaSettings:
+    server: str = attrs.field(default="embedded", validator=attrs.validators.in_(("embedded", "srs")))
     flv_interval_s: float = attrs.field(default=0.05, validator=positive)
     viewer_queue_max_bytes: int = attrs.field(default=4_000_000, validator=positive)
     hls_segment_s: float = attrs.field(default=1.0, validator=positive)
     hls_window: int = attrs.field(default=6, validator=positive)
+    thumbnail_s: float = attrs.field(default=10, validator=positive)
+
+
+@attrs.frozen
+class RecordingSettings:
+    enabled: bool = True
+    keep_days: float = attrs.field(default=30, validator=positive)
+    budget_gb: float = attrs.field(default=50, validator=positive)
+    warn_s: float = attrs.field(default=86400, validator=positive)
+    min_free_gb: float = attrs.field(default=1, validator=positive)
+
+
+@attrs.frozen
+class RestreamSettings:
+    stale_s: float = attrs.field(default=10, validator=positive)
+    first_pause_s: float = attrs.field(default=1, validator=positive)
+    longest_pause_s: float = attrs.field(default=60, validator=positive)
+    steady_s: float = attrs.field(default=60, validator=positive)
+    max_failures: int = attrs.field(default=30, validator=positive)
+    worker_memory_mb: int = attrs.field(default=300, validator=positive)
+    worker_cpu: float = attrs.field(default=0.5, validator=positive)
 
 
 @attrs.frozen
@@ -86,6 +108,16 @@ class RtmpSettings:
     public_host: str = ""
     max_message_bytes: int = attrs.field(default=16_000_000, validator=positive)
     idle_timeout_s: float = attrs.field(default=10, validator=positive)
+
+
+@attrs.frozen
+class SrsSettings:
+    token: str = ""
+    sources: list[str] = attrs.field(factory=lambda: ["127.0.0.1", "::1"], validator=networks)
+    http_url: str = "http://127.0.0.1:8088"
+    api_url: str = "http://127.0.0.1:1985"
+    rtmp_port: int = attrs.field(default=1935, validator=positive)
+    heartbeat_s: float = attrs.field(default=10, validator=positive)
 
 
 @attrs.frozen
@@ -112,7 +144,10 @@ CORE_SECTIONS: Mapping[str, type] = {
     "streams": StreamSettings,
     "edge": EdgeSettings,
     "media": MediaSettings,
+    "recordings": RecordingSettings,
+    "restream": RestreamSettings,
     "rtmp": RtmpSettings,
+    "srs": SrsSettings,
     "shop": ShopSettings,
     "web": WebSettings,
     "limits": LimitSettings,

@@ -61,6 +61,7 @@ class Outbox:
         "_sock",
         "_ticket",
         "lost",
+        "ready",
     )
 
     def __init__(
@@ -86,6 +87,8 @@ class Outbox:
         self._queued = 0
         self._serial = 0
         self._closing = False
+        self.ready: Callable[[bytes], int] | None = None if sock is None else sock.send
+        """The socket's own `send` while nothing waits. Whoever calls it tells `keep` of what was not taken."""
         self.lost: str | None = None
         """Why the connection was cut, or None."""
 
@@ -96,10 +99,9 @@ class Outbox:
     def send(self, joined: bytes, chunks: Sequence[Chunk], *, is_asked: bool = False) -> None:
         """Sends `joined`, which is all `chunks` in a row (the caller joins once for a whole room). `is_asked`: the peer
         has asked for it."""
-        if self._queue is None and not self._closing:
-            assert self._sock is not None
+        if self.ready is not None:
             try:
-                sent = self._sock.send(joined)
+                sent = self.ready(joined)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -116,6 +118,11 @@ class Outbox:
                 self._on_change()
         if is_asked:
             self._asked = min(self._asked + len(joined), ASKED_MAX_BYTES)
+        self._enforce()
+
+    def keep(self, chunks: Sequence[Chunk], sent: int) -> None:
+        """Of these chunks in a row `ready` took so many bytes; the rest waits."""
+        self._begin_queue(chunks, sent)
         self._enforce()
 
     def send_one(self, chunk: Chunk) -> None:
@@ -151,6 +158,7 @@ class Outbox:
         """Nothing more will be sent: the socket's sending half is shut down when the queue is empty."""
         if not self._closing:
             self._closing = True
+            self.ready = None
             if self._queue is None:
                 self._shutdown()
 
@@ -182,10 +190,12 @@ class Outbox:
         self._queue = self._droppable = None
         self._rest = b""
         self._queued = self._asked = 0
+        self.ready = None if self._closing or self._sock is None else self._sock.send
 
     def _begin_queue(self, chunks: Sequence[Chunk], sent: int) -> None:
         """The kernel took `sent` bytes of the chunks in a row: a chunk that was begun must be finished."""
         self._queue, self._droppable = OrderedDict(), deque()
+        self.ready = None
         self._since = now = trio.current_time()
         for chunk in chunks:
             if sent >= len(chunk.data):

@@ -167,21 +167,38 @@ class Room:
             chunks = [message.chunk(wire) for message in messages]
             tally.encodes += sum(message.encodes for message in messages) - known
             joined = b"".join([chunk.data for chunk in chunks])
+            size = len(joined)
             members = list(positions)
             # who is in this many rooms has nothing else to hear in between
             alone = 0 if everyone is self else -1 if everyone.pending else 1
             for first in range(0, len(members), _YIELD_EVERY):
                 began = time.thread_time()
+                sends = 0
                 for member in members[first : first + _YIELD_EVERY]:
                     position = positions.get(member)
                     if position == start and len(member.joined) == alone:
                         positions[member] = end
-                        member.outbox.send(joined, chunks)
-                        tally.deliveries += len(chunks)
-                        tally.sends += 1
+                        sends += 1
+                        # as Outbox.send, without a call: this is where nearly all time of a busy edge is spent
+                        outbox = member.outbox
+                        ready = outbox.ready
+                        if ready is None:
+                            outbox.send(joined, chunks)
+                            continue
+                        try:
+                            sent = ready(joined)
+                        except BlockingIOError:
+                            sent = 0
+                        except OSError:
+                            outbox.cut("peer_reset")
+                            continue
+                        if sent != size:
+                            outbox.keep(chunks, sent)
                     elif position is not None and position < end:
                         # joined in the middle of the round, or is to hear other rooms too, in one order
                         send_all_pending(member)
+                tally.sends += sends
+                tally.deliveries += sends * len(chunks)
                 spent += time.thread_time() - began
                 await trio.lowlevel.checkpoint()
         for _ in range(end - start):

@@ -52,8 +52,8 @@ class VideoOut(Protocol):
         ...
 
     def hls_file(self, name: str) -> Path | None:
-        """The file of this name (`{streamKey}.m3u8`, a segment), or None. Names have no slash and no leading dot.
-        Raises UNAVAILABLE where video is not served here."""
+        """The file of this name (`{streamKey}.m3u8`, a segment, `{streamKey}.jpg`), or None. Names have no slash and no
+        leading dot. Raises UNAVAILABLE where video is not served here."""
         ...
 
 

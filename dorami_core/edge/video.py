@@ -1,4 +1,4 @@
-"""Video answers: the endless FLV response, and HLS files."""
+"""Video answers: the endless FLV response, HLS files, thumbnails."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from dorami_core.edge.outbox import Outbox, OutboxLimits
 from dorami_core.edge.services import EdgeServices, VideoOut
 from dorami_core.edge.wire import Chunk
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*\.(m3u8|ts|m4s|mp4)")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*\.(m3u8|ts|m4s|mp4|jpg)")
 _TYPES = {
     "m3u8": "application/vnd.apple.mpegurl",
     "ts": "video/mp2t",
     "m4s": "video/mp4",
     "mp4": "video/mp4",
+    "jpg": "image/jpeg",
 }
+_CACHE = {"m3u8": "no-cache", "jpg": "public, max-age=10"}
 _LAST_BYTES_S = 5.0
 
 
@@ -136,13 +138,13 @@ async def _cancel_when_closed(sink: FlvSink, scope: trio.CancelScope) -> None:
 
 
 async def read_hls(name: str, video: VideoOut) -> tuple[Headers, bytes]:
-    """A playlist or segment with its headers; NOT_FOUND for a name that is none, or a file that is gone."""
+    """A playlist, segment or thumbnail with its headers; NOT_FOUND for a name that is none, or a file that is gone."""
     match = _NAME.fullmatch(name)
     path = video.hls_file(name) if match is not None and len(name) <= 160 else None
     if match is None or path is None:
         raise DoramiError("NOT_FOUND")
     body = await trio.to_thread.run_sync(_read, path)
-    cache = "no-cache" if match[1] == "m3u8" else "public, max-age=60, immutable"
+    cache = _CACHE.get(match[1], "public, max-age=60, immutable")
     return [("Content-Type", _TYPES[match[1]]), ("Cache-Control", cache)], body
 
 

@@ -27,7 +27,7 @@ from dorami_core.hooks.host import (
     UserView,
     ViewerMinute,
 )
-from dorami_core.hooks.http import Page, Paged, Redirect, Request, Router, Templates
+from dorami_core.hooks.http import FileAnswer, Page, Paged, Redirect, Request, Router, Templates
 from dorami_core.hooks.markers import hookimpl, hookspec
 from dorami_core.hooks.plugin import Plugin
 from dorami_core.hooks.sockets import Delivery, Rooms, SocketConnection, SocketEvents
@@ -48,6 +48,7 @@ __all__ = [
     "ErrorCode",
     "Event",
     "EventMeta",
+    "FileAnswer",
     "Host",
     "Lang",
     "Money",

@@ -1,4 +1,4 @@
-"""What the edge may ask of video: FLV for a socket, an HLS file by its name."""
+"""What the edge may ask of video: FLV for a socket, an HLS file or a thumbnail by its name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dorami_core.base.errors import DoramiError
 from dorami_core.media.hls import HlsWriter
 from dorami_core.media.hub import RelayHub
 from dorami_core.media.sinks import ByteSink
+from dorami_core.media.thumbnails import Thumbnails
 
 RETRY_AFTER_MS = 5000
 
@@ -15,15 +16,16 @@ RETRY_AFTER_MS = 5000
 class VideoOut:
     """Implements the edge's `VideoOut`."""
 
-    def __init__(self, hub: RelayHub, hls: HlsWriter) -> None:
+    def __init__(self, hub: RelayHub, hls: HlsWriter, thumbnails: Thumbnails) -> None:
         self._hub = hub
         self._hls = hls
+        self._thumbnails = thumbnails
 
     async def serve_flv(self, stream_key: str, sink: ByteSink) -> None:
         await self._hub.serve_flv(stream_key, sink)
 
     def hls_file(self, name: str) -> Path | None:
-        return self._hls.file_of(name)
+        return self._hls.file_of(name) or self._thumbnails.file_of(name)
 
 
 class NoVideo:

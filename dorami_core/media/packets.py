@@ -35,6 +35,12 @@ class MediaPacket:
         return self.kind is MediaKind.AUDIO and body[0] >> 4 == 10 and body[1] == 0
 
     @property
+    def format(self) -> bytes:
+        """What a decoder is set up by, for a sequence header: all of it for video; for AAC its object type, rate and
+        channels (ISO 14496-3, 1.6.2.1), since encoders add to these what changes nothing."""
+        return self.payload[:4] if self.kind is MediaKind.AUDIO else self.payload
+
+    @property
     def is_keyframe(self) -> bool:
         """A video frame that decoding can begin with; a sequence header is none."""
         body = self.payload

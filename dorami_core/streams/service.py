@@ -142,6 +142,11 @@ class StreamService:
             raise DoramiError("STREAM_NOT_FOUND")
         return row
 
+    async def open_secret(self, stream_key: str) -> str | None:
+        """The secret of a broadcast that may be published; None for one that is unknown or ended for good."""
+        row = await self.find_row(stream_key)
+        return row.secret if row is not None and not row.closed else None
+
     async def rotate_secret(self, stream_key: str) -> StreamRow:
         """A new secret for the next publisher; the one that publishes goes on. STREAM_NOT_FOUND."""
         row = await store.set_secret(self._db, stream_key, new_publish_secret())

@@ -10,7 +10,7 @@ from quart import Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from dorami_core.base.errors import DoramiError
-from dorami_core.hooks.http import Request
+from dorami_core.hooks.http import FileAnswer, Request
 from dorami_core.web import csrf, idempotency
 from dorami_core.web.answers import (
     as_domain_error,
@@ -23,6 +23,7 @@ from dorami_core.web.bodies import MAX_BODY_BYTES, parse_json, parse_query, stru
 from dorami_core.web.dependencies import WebDependencies
 from dorami_core.web.envelope import dump, success
 from dorami_core.web.exchange import Incoming, check_csrf, identify, to_request
+from dorami_core.web.files import file_response
 from dorami_core.web.idempotency import Claim, IdempotencyStore
 from dorami_core.web.replies import Cookie, Plain, Reply
 from dorami_core.web.router import ApiRoute
@@ -93,7 +94,10 @@ class _Answering:
         return json_response(claim.status, claim.body)
 
     async def _call(self, incoming: Incoming, asked: Request, arguments: list[Any]) -> Response:
-        return self._respond(incoming, await self._route.handler(asked, *arguments))
+        result = await self._route.handler(asked, *arguments)
+        if isinstance(result, FileAnswer):
+            return await file_response(result, incoming)
+        return self._respond(incoming, result)
 
     async def _call_once(self, incoming: Incoming, asked: Request, arguments: list[Any], claim: Claim) -> Response:
         """The client may go while we work, and will ask again with the same key: so work and answer are finished and

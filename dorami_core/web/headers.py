@@ -53,7 +53,7 @@ def _page_policy(incoming: Incoming, edge_port: int) -> str:
             f"media-src 'self' blob: {edge_http}",
             "worker-src 'self' blob:",
             # A seller may name a product's picture anywhere on the web.
-            "img-src 'self' data: https:",
+            f"img-src 'self' data: https: {edge_http}",
             "font-src 'self'",
             "object-src 'none'",
             "base-uri 'none'",

@@ -12,7 +12,7 @@ from dorami_catalog.api import CatalogApi
 from dorami_orders.api import OrdersApi
 from dorami_reservation.api import ReservationApi
 
-from dorami_core.hooks import DoramiError, Host, Page, Redirect, Request, iso
+from dorami_core.hooks import DoramiError, Host, Page, Redirect, Request, StreamView, iso
 from dorami_storefront.assets import Assets
 from dorami_storefront.display import Display
 from dorami_storefront.texts import Texts
@@ -60,6 +60,12 @@ class Site:
             "iso": iso,
         }
         return Page(f"dorami_storefront/{template}", {**shared, **context}, http_status)
+
+    def thumbnail(self, request: Request, stream: StreamView) -> str | None:
+        """The picture of a broadcast that is on air, of some seconds ago at most."""
+        if stream.status not in ("LIVE", "INTERRUPTED"):
+            return None
+        return f"{self.edge_origin(request)}/hls/{stream.stream_key}.jpg"
 
     def edge_origin(self, request: Request) -> str:
         """Where sockets and video are: next to the web listener's port, or, where a proxy stands before both, here."""

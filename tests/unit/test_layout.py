@@ -22,13 +22,15 @@ ALLOWED = {
     "identity": {"base", "events", "hooks"},
     "media": {"base"},
     "ingest": {"base", "media"},
+    "recordings": {"base", "hooks", "media"},
+    "restream": {"base", "hooks", "media"},
     "streams": {"base", "events", "hooks", "ingest", "media", "presence"},
     "presence": {"base", "hooks"},
     "chat": {"base", "hooks", "streams"},
     "edge": {"base", "hooks", "media"},
     "web": {"base", "hooks", "identity"},
 }
-FREE = {"app", "check", "cli", "demo", "edge_child", "parts", "testing"}
+FREE = {"studio", "app", "check", "cli", "demo", "edge_child", "parts", "testing"}
 
 
 def imported_modules(file: Path) -> Iterator[str]:

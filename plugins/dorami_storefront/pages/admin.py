@@ -1,4 +1,5 @@
-"""The seller's desk: broadcasts, one broadcast with its address for the encoder and its products, and orders."""
+"""The seller's desk: broadcasts, one broadcast with its address for the encoder and its products, orders, and
+where broadcasts are sent on to."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from dorami_core.hooks import Access, DoramiError, Page, Redirect, Request, Rout
 from dorami_storefront.curve import draw
 from dorami_storefront.site import Site
 
+PLATFORMS = ("YOUTUBE", "INSTAGRAM", "TIKTOK", "CUSTOM")
 STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
 
 
@@ -27,6 +29,8 @@ def register(router: Router, site: Site) -> None:
     router.page("GET", "/admin", pages.broadcasts, access=Access.ADMIN)
     router.page("GET", "/admin/streams/{streamKey}", pages.broadcast, access=Access.ADMIN)
     router.page("GET", "/admin/chat", pages.chat, access=Access.ADMIN)
+    router.page("GET", "/admin/restream", pages.restream, access=Access.ADMIN)
+    router.page("GET", "/admin/recordings", pages.recordings, access=Access.ADMIN)
     router.page("GET", "/admin/orders", pages.orders, access=Access.ADMIN)
     router.page("POST", "/admin/orders/{orderId}/confirm", pages.confirm, access=Access.ADMIN, form=ConfirmForm)
 
@@ -68,6 +72,16 @@ class AdminPages:
 
     async def chat(self, request: Request) -> Page:
         return self._site.page(request, "admin_chat.html")
+
+    async def restream(self, request: Request) -> Page:
+        """The targets themselves are asked for by the page's script, once a second while it is seen."""
+        return self._site.page(request, "admin_restream.html", platforms=PLATFORMS)
+
+    async def recordings(self, request: Request) -> Page:
+        """The list is asked for by the page's script."""
+        streams = await self._site.host.streams.list_all(200)
+        titles = {one.stream_key: one.title for one in streams}
+        return self._site.page(request, "admin_recordings.html", admin_data={"titles": titles})
 
     async def orders(self, request: Request) -> Page:
         site = self._site

@@ -35,14 +35,16 @@ class ShopPages:
             live=live,
             upcoming=upcoming,
             past=past,
-            covers=await self._covers([*live, *upcoming, *past]),
+            covers=await self._covers(request, [*live, *upcoming, *past]),
             viewers={one.stream_key: streams.viewer_count(one.stream_key) for one in live},
         )
 
-    async def _covers(self, streams: Sequence[StreamView]) -> dict[str, str]:
-        """A broadcast's picture: that of its first product that has one. One read for all."""
+    async def _covers(self, request: Request, streams: Sequence[StreamView]) -> dict[str, str]:
+        """A broadcast's picture: its own while it is on air, else that of its first product that has one. One read
+        for all."""
         wanted = {str(one.stream_key) for one in streams}
-        covers: dict[str, str] = {}
+        own = {one.stream_key: self._site.thumbnail(request, one) for one in streams}
+        covers: dict[str, str] = {key: url for key, url in own.items() if url is not None}
         for product in await self._site.catalog.list_store(500):
             if product.image_url and product.stream_key in wanted:
                 covers.setdefault(product.stream_key, product.image_url)
@@ -69,6 +71,7 @@ class ShopPages:
         return site.page(
             request,
             "live.html",
+            preview=site.thumbnail(request, stream),
             stream=stream,
             products=products,
             live_data=live_data,

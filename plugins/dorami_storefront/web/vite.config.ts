@@ -42,6 +42,8 @@ export default defineConfig({
         site: here("./src/site.ts"),
         live: here("./src/live.ts"),
         admin: here("./src/admin.ts"),
+        restream: here("./src/restream.ts"),
+        recordings: here("./src/recordings.ts"),
       },
     },
   },

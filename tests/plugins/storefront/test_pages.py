@@ -68,7 +68,7 @@ class Checked(HTMLParser):
 
 
 def make_site(**changes: Any) -> Site:
-    names = ("style.css", "icons.svg", "site.ts", "live.ts", "admin.ts")
+    names = ("style.css", "icons.svg", "site.ts", "live.ts", "admin.ts", "restream.ts", "recordings.ts")
     knit = fakes.knit()
     streams = FakeStreams(
         [
@@ -182,6 +182,8 @@ EVERY_PAGE = [
     ("/admin/streams/past", "ADMIN"),
     ("/admin/orders", "ADMIN"),
     ("/admin/chat", "ADMIN"),
+    ("/admin/restream", "ADMIN"),
+    ("/admin/recordings", "ADMIN"),
 ]
 
 
@@ -191,7 +193,8 @@ async def test_every_page_keeps_the_rules(path: str, who: str | None, lang: str)
     page = await get(make_site(), path, who=who, lang=lang)
     html = render(page, request(path, who=who, lang=lang))
     check(html, lang)
-    assert '<meta property="og:image" content="http://127.0.0.1:8000/static/' in html
+    picture = "8080/hls/demo.jpg" if path == "/live/demo" else "8000/static/"
+    assert f'<meta property="og:image" content="http://127.0.0.1:{picture}' in html
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from dorami_orders.api import OrderStatus, PaymentMethod, ShippingStatus
 
 from dorami_core.hooks.host import StreamStatus
+from dorami_core.restream.model import Platform, RunStatus
 
 PACKAGE = Path(dorami_storefront.__file__).parent
 TEXTS = {lang: tomllib.loads((PACKAGE / f"messages/{lang}.toml").read_text("utf-8")) for lang in ("ko", "en")}
@@ -20,7 +21,8 @@ TEMPLATES = sorted((PACKAGE / "templates").glob("*.html"))
 SCRIPTS = [file for file in sorted((PACKAGE / "web/src").rglob("*.ts")) if not file.name.endswith(".test.ts")]
 NAMED = re.compile(r'\bt\(\s*"([a-z0-9_]+)"\s*[,)]')
 CHOSEN = re.compile(r'\bt\([^()"]*\? "([a-z0-9_]+)" : "([a-z0-9_]+)"')
-BUILT = re.compile(r'\bt\("([a-z0-9_]+_)" ~')
+BUILT = re.compile(r'\bt\("([a-z0-9_]+_)" ~|`([a-z0-9_]+_)\$\{')
+TOLD_CAUSES = ("UNREACHABLE", "REFUSED", "LOST", "STALLED", "OVER_LIMIT", "WORKER")
 
 
 def used(files: list[Path]) -> set[str]:
@@ -29,7 +31,7 @@ def used(files: list[Path]) -> set[str]:
 
 
 def built() -> set[str]:
-    """Keys that templates put together from a state."""
+    """Keys that templates and scripts put together from a state."""
     states = {
         "status_": [*get_args(StreamStatus), *get_args(OrderStatus)],
         "order_head_": get_args(OrderStatus),
@@ -37,8 +39,12 @@ def built() -> set[str]:
         "my_line_": get_args(ShippingStatus),
         "pay_": get_args(PaymentMethod),
         "step_": ["pay", "check", "send", "arrive"],
+        "js_platform_": get_args(Platform),
+        "js_restream_": get_args(RunStatus),
+        "js_cause_": TOLD_CAUSES,
     }
-    prefixes = {prefix for file in TEMPLATES for prefix in BUILT.findall(file.read_text("utf-8"))}
+    texts = [file.read_text("utf-8") for file in [*TEMPLATES, *SCRIPTS]]
+    prefixes = {prefix for text in texts for pair in BUILT.findall(text) for prefix in pair if prefix}
     assert prefixes == set(states)
     keys = {prefix + state.lower() for prefix, all_states in states.items() for state in all_states}
     return keys | {f"step_{name}_hint" for name in states["step_"]}

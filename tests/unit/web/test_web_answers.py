@@ -227,7 +227,7 @@ async def test_security_headers(site: Site) -> None:
     assert f"connect-src 'self' http://127.0.0.1:{EDGE_PORT} ws://127.0.0.1:{EDGE_PORT}" in policy
     assert "worker-src 'self' blob:" in policy
     assert "script-src 'self' 'nonce-" in policy
-    assert "img-src 'self' data: https:;" in policy
+    assert "img-src 'self' data: https: http://127.0.0.1:18080;" in policy
     assert "unsafe" not in policy
     assert page.headers["x-content-type-options"] == "nosniff"
     assert page.headers["x-frame-options"] == "DENY"

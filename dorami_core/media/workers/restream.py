@@ -1,0 +1,184 @@
+"""The restream worker: a job and then FLV on stdin, copied to an RTMP server.
+
+`python -m dorami_core.media.workers.restream`. The job is four bytes of length (big-endian) and a msgpack map `{"url",
+"memory_bytes"}`: the URL has the key in it, and a command line can be read by everybody on the machine.
+
+Frames on stdout: `{"state": "connecting"}` before, `{"state": "active"}` after the server has let us publish, then once
+a second `{"sent_bytes", "unread_bytes", "packets", "time_ms"}`. While FFmpeg connects it holds the GIL and nothing is
+said at all: the supervisor counts that as no progress. Exit status 3: the server said no. Ends well when stdin closes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import resource
+import socket
+import sys
+import termios
+import threading
+import time
+from typing import Any, NoReturn
+
+import msgpack
+
+from dorami_core.media.workers.child import follow_parent, report
+from dorami_core.media.workers.hls import PROBE
+
+MAX_JOB_BYTES = 65536
+SEND_BUFFER_BYTES = 512 * 1024
+"""What may wait in the kernel. Left alone it grows to megabytes, and a server that has stopped reading would be noticed
+only after as many seconds of video."""
+REPORT_S = 1.0
+REFUSED_STATUS = 3
+OPTIONS = {
+    "flvflags": "no_duration_filesize",
+    "flush_packets": "1",
+    # The muxer waits this long (us) for a packet of the other track, 10 s by default.
+    "max_interleave_delta": "1000000",
+}
+
+
+def read_job() -> dict[str, Any]:
+    """Reads no byte further than the job: what follows is for FFmpeg, from the same descriptor."""
+    size = int.from_bytes(_exactly(4), "big")
+    if size > MAX_JOB_BYTES:
+        raise ValueError("the job is too large")
+    job: dict[str, Any] = msgpack.unpackb(_exactly(size))
+    return job
+
+
+def _exactly(size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = os.read(0, size - len(data))
+        if not part:
+            sys.exit("stdin ended before the job")
+        data += part
+    return data
+
+
+class Sending:
+    """The connection's numbers; a thread of its own says them, since a `mux` can block for long."""
+
+    def __init__(self, sock: socket.socket | None) -> None:
+        self._sock = sock
+        self.sent_bytes = 0
+        self.packets = 0
+        self.time_ms = 0
+
+    def start(self) -> None:
+        threading.Thread(target=self._say, daemon=True).start()
+
+    def say(self) -> None:
+        report(sent_bytes=self.sent_bytes, unread_bytes=self.unread_bytes(), packets=self.packets, time_ms=self.time_ms)
+
+    def unread_bytes(self) -> int:
+        """What the other side's kernel has not acknowledged (Linux SIOCOUTQ); 0 where that cannot be asked."""
+        if self._sock is None:
+            return 0
+        try:
+            answer = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except OSError:
+            return 0
+        return int.from_bytes(answer, sys.byteorder)
+
+    def _say(self) -> None:
+        while True:
+            self.say()
+            time.sleep(REPORT_S)
+
+
+def open_sockets() -> dict[int, str]:
+    """The descriptors of this process that are sockets."""
+    found = {}
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        try:
+            link = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue  # the listing's own
+        if link.startswith("socket:"):
+            found[int(name)] = link
+    return found
+
+
+def connection_since(before: dict[int, str]) -> socket.socket | None:
+    """A second handle on the socket that FFmpeg has opened since."""
+    for descriptor, link in open_sockets().items():
+        if before.get(descriptor) != link:
+            sock = socket.socket(fileno=os.dup(descriptor))
+            if sock.type is socket.SOCK_STREAM:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+                return sock
+            sock.close()
+    return None
+
+
+def send(url: str) -> None:
+    """Copies packets from stdin until it closes."""
+    import av
+
+    av.logging.set_level(av.logging.WARNING)
+    with (
+        av.open("pipe:0", format="flv", options=PROBE) as source,
+        av.open(url, "w", format="flv", options=OPTIONS) as target,
+    ):
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams if s.type in ("audio", "video")}
+        before = open_sockets()
+        report(state="connecting")
+        try:
+            target.start_encoding()
+        except av.error.FFmpegError as error:
+            _leave(error, REFUSED_STATUS if _was_refused(error) else 1)
+        report(state="active")
+        sending = Sending(connection_since(before))
+        sending.start()
+        last: dict[int, int] = {}
+        for packet in source.demux(*(source.streams[index] for index in streams)):
+            if packet.dts is None or packet.pts is None:
+                continue
+            index = packet.stream.index
+            if packet.dts < last.get(index, packet.dts):
+                packet.dts = last[index]
+                packet.pts = max(packet.pts, packet.dts)
+            last[index] = packet.dts
+            size, at_ms = packet.size, int(packet.dts * packet.time_base * 1000)
+            packet.stream = streams[index]
+            try:
+                target.mux(packet)
+            except av.error.FFmpegError as error:
+                _leave(error, 1)
+            sending.sent_bytes += size
+            sending.packets += 1
+            sending.time_ms = max(sending.time_ms, at_ms)
+        sending.say()
+
+
+def _leave(error: Any, status: int) -> NoReturn:
+    """Without the destructors: they would write to the connection that has just failed."""
+    print(error, file=sys.stderr, flush=True)
+    os._exit(status)
+
+
+def _was_refused(error: Any) -> bool:
+    """Whether the server was reached and said no, as FFmpeg tells it."""
+    line = (getattr(error, "log", None) or ("", "", ""))[2]
+    return "Server error" in line
+
+
+def main() -> None:
+    follow_parent()
+    job = read_job()
+    # Of the address space only what is written to: libraries are mapped generously.
+    resource.setrlimit(resource.RLIMIT_DATA, (job["memory_bytes"], job["memory_bytes"]))
+    os.nice(5)
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    try:
+        send(job["url"])
+    except EOFError:
+        return  # stdin closed before the first frame
+
+
+if __name__ == "__main__":
+    main()
