@@ -1,6 +1,5 @@
 /** The seller's desk: plans broadcasts, shows what goes into the encoder, keeps products, ends a broadcast. */
 
-import { ApiError } from "./api";
 import { chatDesk, chatLog } from "./chatDesk";
 import { submits } from "./deskForms";
 import { find, toast } from "./dom";
