@@ -21,7 +21,7 @@ import trio
 from dorami_core import demo
 from dorami_core.base.environment import Environment, read_environment, read_shared_environment
 from dorami_core.base.metrics import make_registry
-from dorami_core.base.processes import raise_file_limit
+from dorami_core.base.processes import calm_garbage_collection, raise_file_limit
 from dorami_core.edge.handover import new_name, open_handover
 from dorami_core.edge.placement import Place
 from dorami_core.edge.processes import EdgeProcesses
@@ -259,6 +259,7 @@ def _say_ready(host: str, *, web: int | None = None, edge: int | None = None, rt
     parts = [] if web is None else [f"web={_address(host, web)}"]
     parts += [] if edge is None else [f"edge={_address(host, edge)}"]
     parts += [] if rtmp is None else [f"rtmp={_address(host, rtmp, 'rtmp')}/live"]
+    calm_garbage_collection()
     print(f"dorami ready {' '.join(parts)}", flush=True)
 
 
