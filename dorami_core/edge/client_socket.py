@@ -254,6 +254,8 @@ class ClientSocket(Member):
             if was_full:
                 self._peer.resume()
             await self._handle(name, arguments, ack_id)
+            if self._events:
+                await trio.lowlevel.checkpoint()  # a flood of quick events must not keep others from their turn
         self._events = None
         self._handling = False
         if self._gone:
@@ -302,7 +304,6 @@ class ClientSocket(Member):
                 log.error("edge.answer_unsendable", event_name=str(name)[:64], problem=problem)
                 frames = self._ack(ack_id, [self._peer.refusal(DoramiError("INTERNAL_ERROR"))])
             self._direct(frames)
-        await trio.lowlevel.checkpoint()
 
     def _event(self, event: str, data: tuple[Any, ...], ask_id: int | None = None) -> bytes:
         arguments = [to_json(item) for item in data]

@@ -20,11 +20,13 @@ UPGRADE_TIMEOUT_S = 10.0
 class EngineTransport(WebSocketTransport):
     """Where the probe fails the session stays on long polling, and this socket is closed."""
 
-    __slots__ = ("_engine",)
+    __slots__ = ("_engine", "_head")
 
-    def __init__(self, sock: socket.socket, session: Session, first: bytes) -> None:
+    def __init__(self, sock: socket.socket, session: Session, first: bytes, head: bytes = b"") -> None:
+        """`head` goes out with the open packet, in one send: the answer to the upgrade."""
         super().__init__(sock, session, first)
         self._engine = session
+        self._head = head
 
     async def run(self) -> None:
         if self._engine.polling is None or await self._take_over(self._engine.polling):
@@ -32,7 +34,8 @@ class EngineTransport(WebSocketTransport):
 
     async def _start(self) -> None:
         if not self._engine.has_begun:
-            self._engine.outbox.send_one(Chunk(text_frame(self._engine.begin(secrets.token_urlsafe(15), ()))))
+            opening = text_frame(self._engine.begin(secrets.token_urlsafe(15), ()))
+            self._engine.outbox.send_one(Chunk(self._head + opening))
 
     async def _take_over(self, polling: Polling) -> bool:
         """`2probe`, `3probe`, `5`. Given up after 10 s, or when the session ends; False with the socket closed, and the

@@ -16,7 +16,7 @@ from dorami_core.edge.http1 import BadRequest, Headers, Request
 from dorami_core.edge.peer import Ended
 from dorami_core.edge.polling import Polling
 from dorami_core.edge.session import Session
-from dorami_core.edge.upgrade import accept, handshake_of, websocket_refusal
+from dorami_core.edge.upgrade import accept, handshake_of, switch, websocket_refusal
 
 _YIELD_EVERY = 100
 _TEXT = ("Content-Type", "text/plain; charset=UTF-8")
@@ -156,7 +156,8 @@ def _open_websocket(exchange: Exchange) -> Answer | EngineTransport:
         return refused
     sock = exchange.connection.sock
     session = Session(sock, handshake_of(exchange), exchange.services)
-    return EngineTransport(sock, session, accept(exchange))
+    head, first = switch(exchange)
+    return EngineTransport(sock, session, first, head)
 
 
 def _probe(exchange: Exchange, session: Session, polling: Polling) -> Answer | EngineTransport | None:

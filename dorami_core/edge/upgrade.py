@@ -32,13 +32,19 @@ def websocket_refusal(exchange: Exchange) -> Answer | None:
 
 
 def accept(exchange: Exchange, subprotocol: str | None = None) -> bytes:
-    """Answers 101 (RFC 6455, 4.2.2); what the client has sent after its request."""
+    """Answers 101; what the client has sent after its request."""
+    head, first = switch(exchange, subprotocol)
+    # some 130 bytes on a socket whose earlier answers were taken: the kernel takes them at once
+    exchange.connection.sock.send(head)
+    return first
+
+
+def switch(exchange: Exchange, subprotocol: str | None = None) -> tuple[bytes, bytes]:
+    """The 101 that is still to be sent (RFC 6455, 4.2.2), and what the client has sent after its request."""
     exchange.services.counters.requests[101] += 1
     first = exchange.connection.take_rest()
     accept = websocket.accept_key(exchange.request.headers["sec-websocket-key"])
     head = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
     if subprotocol is not None:
         head.append(("Sec-WebSocket-Protocol", subprotocol))
-    # some 130 bytes on a socket whose earlier answers were taken: the kernel takes them at once
-    exchange.connection.sock.send(encode_head(101, head))
-    return first
+    return encode_head(101, head), first

@@ -47,16 +47,14 @@ class RedisStore:
 
     async def execute(self, *command: Argument) -> Any:
         """One command, `execute("SET", key, value, "EX", 60)`. Its answer is typed as redis-py does (OK is True)."""
-        with redis_unreachable():
-            return await to_asyncio(self._client.execute_command, *command)
+        return await _answered(self._client.execute_command, *command)
 
     def register_script(self, lua: str) -> Script:
         """Lua that runs atomically: sent by its hash, and whole where Redis does not know it (a restart)."""
         digest = hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest()
 
         async def script(keys: Sequence[Argument], args: Sequence[Argument]) -> Any:
-            with redis_unreachable():
-                return await to_asyncio(_evaluated, self._client, lua, digest, keys, args)
+            return await _answered(_evaluated, self._client, lua, digest, keys, args)
 
         return script
 
@@ -73,6 +71,15 @@ class RedisStore:
         return RedisStatistics(in_use=in_use, max_size=self._pool.max_connections)
 
 
+async def _answered(fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """One crossing, given up after ANSWER_S. The library's own time-out would cost a task for every call."""
+    with redis_unreachable():
+        with trio.move_on_after(ANSWER_S) as scope:
+            return await to_asyncio(fn, *args)
+        assert scope.cancelled_caught
+        raise TimeoutError(f"no answer within {ANSWER_S:g} s")
+
+
 @asynccontextmanager
 async def open_redis(url: str, *, max_size: int = 16) -> AsyncIterator[RedisStore]:
     """A store for `redis://`, `rediss://` or `unix://` URLs. Connects when first used, so it opens without a server."""
@@ -81,7 +88,6 @@ async def open_redis(url: str, *, max_size: int = 16) -> AsyncIterator[RedisStor
         max_connections=max_size,
         timeout=POOL_WAIT_S,
         socket_connect_timeout=CONNECT_S,
-        socket_timeout=ANSWER_S,
         protocol=2,
         # One more try, for a pooled connection that a restarted server has closed; a command that timed out may have
         # been run and is not repeated.

@@ -17,6 +17,8 @@ from dorami_core.presence.viewers import Viewers
 from dorami_core.streams.snapshot import ChatHistory, Snapshots
 
 NAMESPACE = "/"
+BETWEEN_SNAPSHOTS_S = 0.02
+"""In a crowd a snapshot is built so often; who comes alone does not wait."""
 
 
 @attrs.frozen
@@ -85,7 +87,7 @@ def register(
     history: ChatHistory,
 ) -> Coalesced[dict[str, Any] | None]:
     """Answers the snapshots, whose statistics are worth a look."""
-    snapshots = Coalesced(Snapshots(streams, viewers, hooks, clock, history).build)
+    snapshots = Coalesced(Snapshots(streams, viewers, hooks, clock, history).build, pause_s=BETWEEN_SNAPSHOTS_S)
     handlers = StreamSockets(streams, viewers, snapshots)
     sockets.on(NAMESPACE, "join:stream", handlers.join, payload=JoinStream, access=Access.PUBLIC)
     sockets.on(NAMESPACE, "leave:stream", handlers.leave, payload=LeaveStream, access=Access.PUBLIC)

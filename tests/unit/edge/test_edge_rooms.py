@@ -214,7 +214,7 @@ async def test_an_answer_does_not_overtake_the_room(hall: Hall) -> None:
 
 
 async def test_an_answer_in_the_middle_of_a_round(hall: Hall) -> None:
-    """A round yields after 200 sends: the last viewer is answered before its turn."""
+    """A round yields after 400 sends: the last viewer is answered before its turn."""
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
         viewers = [await hall.viewer("live") for _ in range(500)]

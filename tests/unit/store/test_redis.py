@@ -78,3 +78,16 @@ async def test_it_comes_back_after_a_restart(server_directory: Path) -> None:
             await store.ping()
         await stack.enter_async_context(embedded_redis(folder))
         assert await store.execute("GET", "key") == b"kept"
+
+
+async def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("dorami_core.store.redis.ANSWER_S", 0.05)
+    listener = trio.socket.socket(trio.socket.AF_UNIX)
+    await listener.bind(str(tmp_path / "mute.sock"))
+    listener.listen()
+    async with open_redis(f"unix://{tmp_path}/mute.sock") as store:
+        for _ in range(3):
+            with pytest.raises(DoramiError, match="UNAVAILABLE"):
+                await store.execute("GET", "key")
+        assert store.statistics().in_use == 0
+    listener.close()
