@@ -55,7 +55,7 @@ class Studio:
         media, recording = settings.section(MediaSettings), settings.section(RecordingSettings)
         self._base = base
         self._core: Core | None = None
-        self._is_srs = media.server == "srs"
+        self._srs: SrsIngest | None = None
         self._hls = hls
         self._thumbnails = thumbnails
         self._sealer = Sealer(base.environment.profile_encryption_key)
@@ -78,14 +78,15 @@ class Studio:
             settings.section(RtmpSettings),
             exempt_addresses=settings.section(LimitSettings).exempt_addresses,
         )
-        self._srs = SrsIngest(core.broadcasts, core.streams.open_secret, settings.section(SrsSettings))
+        if settings.section(MediaSettings).server == "srs":
+            self._srs = SrsIngest(core.broadcasts, core.streams.open_secret, settings.section(SrsSettings))
 
     def statistics(self) -> Sources:
         assert self._core is not None
         broadcasts = self._core.broadcasts
         return {
             "rtmp": self._ingest.statistics,
-            "srs": self._srs.statistics,
+            **({"srs": self._srs.statistics} if self._srs is not None else {}),
             "hls": self._hls.statistics,
             "thumbnail": self._thumbnails.statistics,
             "recording": self._recorder.statistics,
@@ -95,7 +96,7 @@ class Studio:
 
     def register_routes(self, router: WebRouter) -> None:
         assert self._core is not None
-        if self._is_srs:
+        if self._srs is not None:
             srs_routes.register(router, self._srs, self._base.settings.section(SrsSettings))
         self._base.catalogue.add(recording_routes.CODES)
         recording_routes.register(router, self._keeper)
@@ -106,7 +107,7 @@ class Studio:
 
     async def listen(self, listeners: trio.Nursery, host: str, port: int) -> int:
         """Takes publishers in; the port that they use."""
-        if self._is_srs:
+        if self._srs is not None:
             listeners.start_soon(supervise, "srs", self._srs.run)
             return self._base.settings.section(SrsSettings).rtmp_port
         found: int = await listeners.start(self._ingest.serve, host, port)
