@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import trio
 
 from dorami_core import runtime
 
-pytest_plugins = ["dorami_core.testing.fixtures", "soak"]
+pytest_plugins = ["dorami_core.testing.fixtures", "soaking"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "soak: a long random run; deselected unless SOAK_SEED is set (make soak SEED=)")
     config.addinivalue_line("markers", "plain_trio: run the test by trio.run, without the asyncio loop beneath")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "SOAK_SEED" not in os.environ:
-        long = [item for item in items if item.get_closest_marker("soak") is not None]
-        items[:] = [item for item in items if item not in long]
-        config.hook.pytest_deselected(items=long)
     for item in items:
         if item.get_closest_marker("trio") is not None:
             plain = item.get_closest_marker("plain_trio") is not None

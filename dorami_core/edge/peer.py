@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+import structlog
 import trio
 
 from dorami_core.base.errors import DoramiError, Lang
 from dorami_core.base.ids import GuestId
 from dorami_core.base.principal import Principal
 from dorami_core.edge.client_socket import ClientSocket
+from dorami_core.edge.engineio import Heartbeat
 from dorami_core.edge.outbox import Outbox
 from dorami_core.edge.services import EdgeServices
 from dorami_core.edge.wheel import Ticket
-from dorami_core.edge.wire import WireFormat
+from dorami_core.edge.wire import Chunk, WireFormat
 
+log = structlog.get_logger()
+_OUR_DOING = frozenset({"slow", "queue_full", "gap", "banned"})
 KICK_S = 1.0
 """How long a peer may take to hear why it is sent away."""
 
@@ -48,7 +52,18 @@ class Peer(ABC):
     going_down = 1001
     """The close code of a server that stops."""
 
-    __slots__ = ("_guest", "_handshake", "_reason", "_resumed", "_ticket", "outbox", "services", "sockets", "wire")
+    __slots__ = (
+        "_guest",
+        "_handshake",
+        "_heartbeat",
+        "_reason",
+        "_resumed",
+        "_ticket",
+        "outbox",
+        "services",
+        "sockets",
+        "wire",
+    )
 
     def __init__(
         self, sock: socket.socket | None, handshake: Handshake, services: EdgeServices, wire: WireFormat
@@ -57,6 +72,9 @@ class Peer(ABC):
         self.wire = wire
         self.outbox = Outbox(sock, services.workers, services.limits, services.counters, self._outbox_changed)
         self.sockets: dict[str, ClientSocket] = {}
+        self._heartbeat = Heartbeat(
+            trio.current_time(), services.settings.ping_interval_s, services.settings.ping_timeout_s
+        )
         self._handshake = handshake
         self._guest: tuple[Principal, str | None] | None = None
         self._reason: str | None = None
@@ -96,6 +114,25 @@ class Peer(ABC):
         """Nothing of the session is kept for its times."""
         if self._ticket is not None:
             self._ticket.cancel()
+
+    def _beat(self, now: float, ping: Chunk) -> float | None:
+        """Time to ping, to give up (None), or when to look again."""
+        if self._resumed is not None:
+            self._heartbeat.put_off(now)  # reading was paused by us
+        action = self._heartbeat.tick(now)
+        if action == "lost":
+            self.outbox.cut("ping_timeout")
+            return None
+        if action == "ping":
+            self.outbox.send_one(ping)
+        return self._heartbeat.look_at(now)
+
+    def _count_end(self, reason: str) -> None:
+        counters = self.services.counters
+        counters.disconnects[reason] += 1
+        counters.open_sessions -= 1
+        if reason in _OUR_DOING:
+            log.info("edge.session_cut", reason=reason, address=self.address)
 
     @abstractmethod
     def on_time(self, now: float) -> float | None:

@@ -16,7 +16,6 @@ from dorami_core.base.principal import Principal
 from dorami_core.base.structure import from_json
 from dorami_core.edge import websocket
 from dorami_core.edge.client_socket import ClientSocket
-from dorami_core.edge.engineio import Heartbeat
 from dorami_core.edge.peer import Ended, Handshake, Peer
 from dorami_core.edge.roomlog import EVERYONE
 from dorami_core.edge.services import EdgeServices
@@ -68,16 +67,14 @@ class Resume:
 class PlainSession(Peer):
     """Namespace `/` is entered at once, any other with its first event."""
 
-    __slots__ = ("_heartbeat", "_principal", "sid")
+    __slots__ = ("_principal", "sid")
 
     going_down = GOING_DOWN
 
     def __init__(self, sock: socket.socket, handshake: Handshake, services: EdgeServices, wire: PlainFormat) -> None:
         super().__init__(sock, handshake, services, wire)
-        settings = services.settings
         self.sid = secrets.token_urlsafe(15)
         self._principal: Principal | None = None
-        self._heartbeat = Heartbeat(trio.current_time(), settings.ping_interval_s, settings.ping_timeout_s)
 
     async def start(self) -> None:
         """Says hello; Ended with 4401 or 4403 for a token or person that is not let in."""
@@ -118,8 +115,7 @@ class PlainSession(Peer):
         if self._reason is not None:
             return
         self._reason = reason
-        self.services.counters.disconnects[reason] += 1
-        self.services.counters.open_sessions -= 1
+        self._count_end(reason)
         self._forget()
         self.services.recovery.note(self.sid, reason)
         for found in self.sockets.values():
@@ -137,15 +133,7 @@ class PlainSession(Peer):
         """The timer wheel's turn: time to ping, to give up."""
         if not self.is_open:
             return None
-        if self._resumed is not None:
-            self._heartbeat.put_off(now)
-        action = self._heartbeat.tick(now)
-        if action == "lost":
-            self.outbox.cut("ping_timeout")
-            return None
-        if action == "ping":
-            self.outbox.send_one(_PING)
-        return self._heartbeat.look_at(now)
+        return self._beat(now, _PING)
 
     def _decode(self, message: str | bytes) -> Frame:
         is_binary = self.wire is PLAIN_MSGPACK

@@ -20,6 +20,8 @@ from dorami_core.edge.wire import Chunk, Place
 from dorami_core.hooks.sockets import Delivery, RoomPosition
 
 SWEEP_S = 5.0
+SILENT_S = 10.0
+"""An empty room with nothing to tell is kept for this long, which is more than it takes to enter it."""
 
 
 class RoomIndex:
@@ -141,7 +143,9 @@ class RoomIndex:
             if missed is not None:
                 missed = [message for message in missed if message.room == name and message.number <= member.entered]
             return RoomPosition(log.epoch, max(after.seq, member.entered)), missed
-        room = space.rooms[name]
+        room = space.rooms.get(name)
+        if room is None or name in member.joined:
+            return after, None  # asked for twice, or given up since it was prepared
         missed = room.log.after_seq(after.epoch, after.seq)
         if missed is not None and sum(message.size for message in missed) > self._told_max_bytes:
             missed = None
@@ -159,14 +163,15 @@ class RoomIndex:
         """A socket that comes back, not in any room yet: enters the namespace and these rooms and answers what it
         missed since `offset`, to be told at once; None where that is not known, and then it is in no room."""
         found = await self.missed(member, names, offset)
-        if found is not None:
-            space = self._spaces[member.namespace]
+        space = self._space(member.namespace)
+        if found is not None and all(name in space.rooms for name in names):
             for name in (EVERYONE, *names):
                 space.rooms[name].enter(member)
                 if name != EVERYONE:
                     member.joined[name] = space.rooms[name]
             space.viewers.setdefault(member.viewer, {})[member] = None
-        return found
+            return found
+        return None
 
     async def missed(self, member: Member, names: Sequence[str], offset: str) -> list[Message] | None:
         """What these rooms, everybody's and his own have said since `offset`; None where that is not known."""
@@ -232,8 +237,8 @@ class RoomIndex:
             room.early.append(heard)
             return
         if heard.number and heard.epoch != room.log.epoch:
-            # Redis was emptied: everything counts from 1 again, and this room has heard all of it
-            room.log.restart(heard.epoch, 0, 0)
+            # Redis was emptied and counts from 1 again, or this room's log could not be read: it is known from here on
+            room.log.restart(heard.epoch, heard.number - 1, heard.seq - 1)
             space.number = 0
         if heard.number == 0 or heard.number > room.log.last:
             self._hear(space, room, heard)
@@ -325,14 +330,15 @@ class RoomIndex:
             await trio.sleep(SWEEP_S)
             await self.sweep()
 
-    async def sweep(self) -> None:
-        """Gives up rooms that nobody has been in for as long as anybody could come back."""
-        now = trio.current_time()
+    async def sweep(self, now: float | None = None) -> None:
+        """Gives up rooms that nobody has been in for as long as anybody could come back, silent ones sooner. `now` is
+        Trio's clock."""
+        now = trio.current_time() if now is None else now
         for space in list(self._spaces.values()):
             for name, room in list(space.rooms.items()):
                 if name == EVERYONE or room.opening is not None or room.empty_since is None:
                     continue
-                if not room.log.messages or now - room.empty_since > KEPT_S:
+                if now - room.empty_since > (KEPT_S if room.log.messages else SILENT_S):
                     del space.rooms[name]
                     if self.link is not None and self.link.is_up:
                         with suppress(DoramiError):
@@ -359,6 +365,8 @@ class RoomIndex:
                     del space.rooms[name]
                     raise
             if room.opening is None:
+                if room.empty_since is not None:
+                    room.empty_since = trio.current_time()
                 return room
             await room.opening.wait()
 

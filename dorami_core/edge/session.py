@@ -33,7 +33,7 @@ class Session(Peer):
     """A transport calls `begin`, then `receive` for each message, and `end`. On long polling `polling` is the
     transport's state, on a WebSocket it is None."""
 
-    __slots__ = ("_connect_by", "_decoder", "_entry_scope", "_heartbeat", "_left", "has_begun", "polling")
+    __slots__ = ("_connect_by", "_decoder", "_entry_scope", "_left", "has_begun", "polling")
 
     def __init__(self, sock: socket.socket | None, handshake: Handshake, services: EdgeServices) -> None:
         super().__init__(sock, handshake, services, SOCKET_IO_TEXT)
@@ -42,7 +42,6 @@ class Session(Peer):
         self.has_begun = False
         self.polling: Polling | None = None
         self._decoder: Decoder | MsgpackDecoder | None = None
-        self._heartbeat = engineio.Heartbeat(now, settings.ping_interval_s, settings.ping_timeout_s)
         self._connect_by: float | None = now + settings.connect_timeout_s
         self._left: set[str] | None = None
         self._entry_scope: trio.CancelScope | None = None
@@ -90,9 +89,7 @@ class Session(Peer):
         if self._reason is not None:
             return
         self._reason = reason
-        counters = self.services.counters
-        counters.disconnects[reason] += 1
-        counters.open_sessions -= 1
+        self._count_end(reason)
         self._forget()
         for found in self.sockets.values():
             found.disconnect(reason)
@@ -263,15 +260,7 @@ class Session(Peer):
         if self._connect_by is not None and now >= self._connect_by:
             self.outbox.cut("connect_timeout")
             return None
-        if self._resumed is not None:
-            self._heartbeat.put_off(now)
-        action = self._heartbeat.tick(now)
-        if action == "lost":
-            self.outbox.cut("ping_timeout")
-            return None
-        if action == "ping":
-            self.outbox.send_one(_PING_FRAME)
-        return self._next_time(now)
+        return None if self._beat(now, _PING_FRAME) is None else self._next_time(now)
 
     def _next_time(self, now: float) -> float:
         due = self._heartbeat.look_at(now)

@@ -55,7 +55,7 @@ def gstreamer(clip: Path, url: str) -> subprocess.Popen[bytes]:
         f"flvmux name=mux streamable=true ! rtmp2sink location={url} "
         "videotestsrc is-live=true ! video/x-raw,width=640,height=360,framerate=30/1 "
         "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! h264parse ! mux. "
-        "audiotestsrc is-live=true ! audio/x-raw,rate=44100,channels=2 ! avenc_aac ! aacparse ! mux."
+        "audiotestsrc is-live=true ! audio/x-raw,rate=44100,channels=2 ! voaacenc ! aacparse ! mux."
     )
     return subprocess.Popen(
         ["gst-launch-1.0", "-q", *pipeline.split()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

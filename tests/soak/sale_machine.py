@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import trio
 from dorami_catalog.verify import verify
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from sale_engine import Engine, Shop
 
 from dorami_core.base.errors import DoramiError
-from tests.soak.sale_engine import Engine, Shop
 
 EXPECTED = {
     "CART_EMPTY",
@@ -70,6 +70,8 @@ class Sale(RuleBasedStateMachine):
 
     engine: Engine
     operations = 0
+    broken: ClassVar[list[str]] = []
+    """Names of rules that did not hold."""
     """Of all machines of this class; a test counts by it."""
 
     @property
@@ -196,6 +198,7 @@ class Sale(RuleBasedStateMachine):
     async def _check(self) -> None:
         self.unchecked = 0
         wrong = await self.shop.bench.db.fetch(ALL_CHECKS, [product.id for product in self.products])
+        self.broken += [str(row[0]) for row in wrong]
         assert not wrong, [tuple(row) for row in wrong]
 
     async def _check_at_the_end(self) -> None:

@@ -15,7 +15,7 @@ import trio
 from edge_harness import client_frame
 from hypothesis import given
 from hypothesis import strategies as st
-from soak import Soak
+from soaking import Soak
 
 from dorami_core.edge import engineio, payload, websocket
 from dorami_core.edge.engineio import EngineError, Heartbeat

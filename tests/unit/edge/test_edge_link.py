@@ -303,6 +303,8 @@ async def test_empty_rooms_are_given_up(redis_url: str, namespace: str) -> None:
         listener = await one.listen("live")
         one.rooms.exit(listener.member)
         await one.rooms.sweep()
+        assert one.rooms._spaces[namespace].rooms.keys() == {"*", "live"}, "somebody may be on his way in"
+        await one.rooms.sweep(trio.current_time() + 11)
         one.say("nobody hears")
         await one.link.catch_up()
         assert one.link.statistics().heard == 0

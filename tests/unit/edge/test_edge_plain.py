@@ -169,8 +169,10 @@ async def test_who_comes_back_gets_what_he_missed_room_by_room(tmp_path: Path) -
         rooms.append({"room": "/:@g:1", "epoch": personal["epoch"], "seq": personal["seq"]})
         rooms.append({"room": "/:@g:2", "epoch": personal["epoch"], "seq": personal["seq"]})
         rooms.append({"room": "/:other", "epoch": "unknown", "seq": 4})
+        rooms.append(rooms[0])  # asked for twice, it is told once
         answer = await again.call("resume", {"rooms": rooms, "sid": client.hello["sid"]})
         assert answer["ok"]
+        assert not answer["data"]["rooms"].pop()["recovered"]
         recovered = {room["room"]: room["recovered"] for room in answer["data"]["rooms"]}
         assert recovered == {
             "/:live": True,

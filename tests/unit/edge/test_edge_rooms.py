@@ -217,7 +217,7 @@ async def test_an_answer_in_the_middle_of_a_round(hall: Hall) -> None:
     """A round yields after 400 sends: the last viewer is answered before its turn."""
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
-        viewers = [await hall.viewer("live") for _ in range(500)]
+        viewers = [await hall.viewer("live") for _ in range(1000)]
         last = viewers[-1]
         hall.rooms.emit("/", "live", "say", 1)
         while not viewers[0].ours.sends:
