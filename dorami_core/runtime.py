@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
-from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import outcome
@@ -19,8 +17,6 @@ import trio._core._run as _trio_run
 import uvloop
 
 T = TypeVar("T")
-_TICKS, _TICKING_S = 8, 0.001
-"""Of Trio's rounds so many may follow one another, for so long at most."""
 _FOREVER_S = 86_000.0
 """Trio wakes up at least once a day; that needs no timer."""
 
@@ -74,8 +70,6 @@ class _HostedWait:
         self._deliver: Callable[[outcome.Outcome[Any]], object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_delivering = False
-        self._is_ticking = False
-        self._next_tick: Callable[[], object] | None = None
 
     @staticmethod
     def install() -> None:
@@ -115,30 +109,6 @@ class _HostedWait:
         else:
             self._loop.call_soon_threadsafe(fn)
 
-    def tick_soon(self, tick: Callable[[], object]) -> None:
-        """Trio's `run_sync_soon_not_threadsafe`: it has more to do. A few rounds follow one another before the loop has
-        its turn, since each way around the loop costs as much as a round."""
-        if self._is_ticking:
-            self._next_tick = tick
-        else:
-            self._loop.call_soon(self._tick, tick)
-
-    def _tick(self, tick: Callable[[], object]) -> None:
-        until, rounds = time.monotonic() + _TICKING_S, 0
-        next_tick: Callable[[], object] | None = tick
-        self._is_ticking = True
-        try:
-            while next_tick is not None:
-                if rounds == _TICKS or (rounds and time.monotonic() > until):
-                    self._loop.call_soon(self._tick, next_tick)
-                    return
-                rounds += 1
-                self._next_tick = None
-                next_tick()
-                next_tick = self._next_tick
-        finally:
-            self._is_ticking = False
-
     def close(self) -> None:
         """Right after Trio has closed its epoll, before its number can be another's."""
         if self._timer is not None:
@@ -164,9 +134,6 @@ class _HostedWait:
             self._timer.cancel()
             self._timer = None
         assert deliver is not None
-        self._tick(partial(self._deliver_now, deliver, events))
-
-    def _deliver_now(self, deliver: Callable[[outcome.Outcome[Any]], object], events: outcome.Outcome[Any]) -> None:
         self._is_delivering = True
         try:
             deliver(events)
@@ -194,7 +161,7 @@ def _run_host(
         trio.lowlevel.start_guest_run(
             main,
             run_sync_soon_threadsafe=hosted.soon,
-            run_sync_soon_not_threadsafe=hosted.tick_soon,
+            run_sync_soon_not_threadsafe=loop.call_soon,
             done_callback=finish,
             host_uses_signal_set_wakeup_fd=True,
             clock=clock,
