@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ class Link(Client):
             self._reader_of.on_lost(reason)
 
 
-class Reader:
+class Reader(ABC):
     """One client with what it has read over all its connections. It comes in with `connect`, and back with it too."""
 
     path = SOCKET_IO
@@ -83,9 +84,11 @@ class Reader:
 
     def on_open(self) -> None:
         """The WebSocket stands."""
+        return
 
+    @abstractmethod
     def on_packet(self, payload: bytes) -> None:
-        raise NotImplementedError
+        """What the server says."""
 
     def on_lost(self, reason: str) -> None:
         self.link, self._is_returning = None, True
@@ -95,8 +98,9 @@ class Reader:
         if self.link is not None:
             self.link.send(text)
 
+    @abstractmethod
     def join(self) -> None:
-        raise NotImplementedError
+        """Into the room, as a page would that has just been opened."""
 
     def returned(self, is_recovered: bool) -> None:
         """The server has told whether what was missed follows; where not, the client joins anew as a page would."""
@@ -219,4 +223,4 @@ class PlainReader(Reader):
         self.say(json.dumps({"ns": "/chat", "event": "chat:join-room", "id": 3, "data": room}))
 
 
-READERS: dict[str, type[Reader]] = {"socketio": SocketIoReader, "ws": PlainReader}
+READERS: dict[str, Callable[..., Reader]] = {"socketio": SocketIoReader, "ws": PlainReader}

@@ -9,6 +9,7 @@ from typing import Protocol
 import attrs
 
 from dorami_core.edge.message import Draft, Message
+from dorami_core.edge.wire import Place
 
 EVERYONE = "*"
 """The room of a whole namespace; `@viewer` is that of one person. Both are heard by every process."""
@@ -34,6 +35,12 @@ class Heard:
     """Said by this process."""
     is_known: bool
     """Members have been told already, when it seemed that the link was down."""
+
+    def message(self) -> Message:
+        place = None
+        if self.number:
+            place = Place(self.room, self.epoch, self.seq, f"{self.epoch}.{self.number}")
+        return Message(self.namespace, self.room, self.payload, place, self.number, self.at)
 
 
 @attrs.frozen

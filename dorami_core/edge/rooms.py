@@ -56,15 +56,7 @@ class RoomIndex:
 
     # what the rest of the program says
 
-    def emit(
-        self,
-        namespace: str,
-        room: str,
-        event: str,
-        data: Any,
-        *,
-        delivery: Delivery = Delivery.REQUIRED,
-    ) -> None:
+    def emit(self, namespace: str, room: str, event: str, data: Any, *, delivery: Delivery = Delivery.REQUIRED) -> None:
         """To every socket of the room; encoded once. TypeError where `data` is not JSON-able."""
         self._say(draft(namespace, room, event, data, delivery))
 
@@ -156,7 +148,7 @@ class RoomIndex:
     def leave(self, member: Member, name: str) -> None:
         """Hears what was said until now."""
         if name in member.joined:
-            self._send_pending(member, ())
+            self._send_pending(member)
             member.joined.pop(name).exit(member)
 
     async def rejoin(self, member: Member, names: Sequence[str], offset: str) -> list[Message] | None:
@@ -206,7 +198,7 @@ class RoomIndex:
         self._tally.deliveries += 1
         self._send_pending(member, (chunk,))
 
-    def _send_pending(self, member: Member, after: tuple[Chunk, ...]) -> None:
+    def _send_pending(self, member: Member, after: tuple[Chunk, ...] = ()) -> None:
         found: list[Message] = []
         for room in (self._spaces[member.namespace].rooms[EVERYONE], *member.joined.values()):
             if room.pending and member in room.members.get(member.wire, ()):
@@ -263,7 +255,7 @@ class RoomIndex:
         self._tell(space, room, message)
 
     def _hear(self, space: Namespace, room: Room, heard: Heard) -> None:
-        message = _message(heard)
+        message = heard.message()
         if message.place is not None:
             space.number = max(space.number, heard.number)
             space.keep(room.log, message, heard.at)
@@ -290,10 +282,7 @@ class RoomIndex:
     def _spawn(self, room: Room, namespace: str) -> None:
         assert self._nursery is not None
         everyone = self._spaces[namespace].rooms[EVERYONE]
-        self._nursery.start_soon(room.run, self._gather_max_s, self._tally, everyone, self._send_all_pending)
-
-    def _send_all_pending(self, member: Member) -> None:
-        self._send_pending(member, ())
+        self._nursery.start_soon(room.run, self._gather_max_s, self._tally, everyone, self._send_pending)
 
     def _obey(self, payload: bytes) -> None:
         order = Message(CONTROL, EVERYONE, payload, None, 0, 0.0).data
@@ -402,15 +391,8 @@ class RoomIndex:
             if heard.number > missed_after:
                 self._hear(space, room, heard)
             else:
-                space.keep(room.log, _message(heard), time.time())
+                space.keep(room.log, heard.message(), time.time())
         room.log.seq = max(room.log.seq, window.seq)
         for heard in early:
             if heard.number == 0 or heard.number > max(window.number, room.log.last):
                 self._hear(space, room, heard)
-
-
-def _message(heard: Heard) -> Message:
-    place = None
-    if heard.number:
-        place = Place(heard.room, heard.epoch, heard.seq, f"{heard.epoch}.{heard.number}")
-    return Message(heard.namespace, heard.room, heard.payload, place, heard.number, heard.at)

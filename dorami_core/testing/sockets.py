@@ -16,7 +16,6 @@ from dorami_core.base.principal import Access, Principal, Role, UserIdentity
 from dorami_core.base.structure import from_json
 from dorami_core.edge.message import Draft, Message
 from dorami_core.edge.roomlog import Heard
-from dorami_core.edge.wire import Place
 from dorami_core.hooks.sockets import (
     ConnectHandler,
     Delivery,
@@ -65,8 +64,7 @@ class RecordedRooms:
     # what a link to other processes tells, where the test has one (`edge.link.RedisLink.run`)
 
     def hear(self, heard: Heard) -> None:
-        place = Place(heard.room, heard.epoch, heard.seq, "")
-        message = Message(heard.namespace, heard.room, heard.payload, place, heard.number, heard.at)
+        message = heard.message()
         self.said.append(Said(heard.namespace, heard.room, message.event, message.data, message.delivery))
         self.numbered.append((heard.namespace, heard.room, RoomPosition(heard.epoch, heard.seq)))
         self._events.append((message.event, message.data))

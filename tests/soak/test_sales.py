@@ -34,9 +34,7 @@ def engine(database_url: str) -> Iterator[Engine]:
         yield engine
 
 
-def run_sales(
-    engine: Engine, sales: int, number: int, *, shrink: bool = True, broken: list[str] | None = None
-) -> int:
+def run_sales(engine: Engine, sales: int, number: int, *, shrink: bool = True, broken: list[str] | None = None) -> int:
     """How many operations were done; `broken` gets the names of rules that did not hold."""
     found = [] if broken is None else broken
     machine = type("SaleOfThisTest", (Sale,), {"engine": engine, "operations": 0, "broken": found})
