@@ -110,6 +110,8 @@ def test_recordings_are_listed_and_play(desk: tuple[BrowserContext, list[str]], 
     context, problems = desk
     page = context.new_page()
     page.on("pageerror", lambda error: problems.append(str(error)))
+    # a player gets what was there when it asked: of a part that has just begun too little to see it play
+    eventually(lambda: page.request.get("/api/recordings").json()["data"]["items"][0]["durationMs"] > 3000)
     page.goto("/admin/recordings")
     recording = page.get_by_role("article").filter(has_text="도라미 데모 방송").first
     expect(recording).to_contain_text("녹화 중")
