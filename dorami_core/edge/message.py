@@ -46,8 +46,8 @@ class Message:
 
     __slots__ = (
         "_chunks",
-        "_data",
         "at",
+        "data",
         "delivery",
         "event",
         "namespace",
@@ -59,9 +59,9 @@ class Message:
     )
 
     def __init__(self, namespace: str, room: str, payload: bytes, place: Place | None, number: int, at: float) -> None:
-        self.event, self._data, delivery, is_numbered = msgspec.msgpack.decode(payload)
+        self.event, self.data, delivery, is_numbered = msgspec.msgpack.decode(payload)
         if is_numbered and place is not None:
-            self._data = {**self._data, "seq": place.seq, "epoch": place.epoch}
+            self.data = {**self.data, "seq": place.seq, "epoch": place.epoch}
         self.delivery = _DELIVERIES[delivery]
         self.namespace = namespace
         self.room = room
@@ -73,10 +73,6 @@ class Message:
         self._chunks: dict[WireFormat, Chunk] = {}
 
     @property
-    def data(self) -> Any:
-        return self._data
-
-    @property
     def encodes(self) -> int:
         return len(self._chunks)
 
@@ -84,6 +80,6 @@ class Message:
         found = self._chunks.get(wire)
         if found is None:
             key = (self.namespace, self.room, self.event) if self.delivery is Delivery.LATEST else None
-            data = wire.event(self.namespace, self.event, self._data, self.place)
+            data = wire.event(self.namespace, self.event, self.data, self.place)
             found = self._chunks[wire] = Chunk(data, self.delivery, key)
         return found

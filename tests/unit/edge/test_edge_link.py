@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from dorami_core.edge.wire import SOCKET_IO_TEXT
 from dorami_core.hooks.sockets import Delivery, RoomPosition
 from dorami_core.store.embedded import start_redis
 from dorami_core.store.redis import RedisStore, open_redis
+from dorami_core.testing.waiting import becomes
 
 
 class Listener:
@@ -103,20 +104,13 @@ async def processes(url: str, namespace: str, count: int) -> AsyncIterator[list[
             nursery.cancel_scope.cancel()
 
 
-async def until(check: Callable[[], Any]) -> None:
-    """What another program does has no event here to wait for."""
-    with trio.fail_after(10):
-        while not check():
-            await trio.sleep(0.01)
-
-
 async def test_all_processes_hear_one_order_with_the_same_numbers(redis_url: str, namespace: str) -> None:
     async with processes(redis_url, namespace, 3) as (one, two, web):
         listeners = [await one.listen("live"), await one.listen("live"), await two.listen("live")]
         for number in range(100):
             for name, process in (("one", one), ("two", two), ("web", web)):
                 process.say([name, number])
-        await until(lambda: all(len(listener.heard()) == 300 for listener in listeners))
+        await becomes(lambda: all(len(listener.heard()) == 300 for listener in listeners))
         first = listeners[0].heard()
         assert all(listener.heard() == first for listener in listeners)
         assert len({listener.offset for listener in listeners}) == 1
@@ -130,7 +124,7 @@ async def test_everybody_and_one_person_in_every_process(redis_url: str, namespa
         mine, same, other = await one.listen(viewer="u:1"), await two.listen(viewer="u:1"), await two.listen()
         one.rooms.emit_to_viewer(namespace, ViewerId("u:1"), "cart:expired", "personal")
         one.rooms.emit_to_all(namespace, "upcoming:updated", "all")
-        await until(lambda: other.heard() and mine.heard()[1:] and same.heard()[1:])
+        await becomes(lambda: other.heard() and mine.heard()[1:] and same.heard()[1:])
         assert mine.heard() == same.heard() == ["personal", "all"]
         assert other.heard() == ["all"]
 
@@ -139,7 +133,7 @@ async def test_a_person_is_cut_in_every_process(redis_url: str, namespace: str) 
     async with processes(redis_url, namespace, 2) as (one, two):
         banned, other = await two.listen("live", viewer="u:1"), await two.listen("live", viewer="u:2")
         one.rooms.cut_viewer(ViewerId("u:1"), "banned")
-        await until(lambda: banned.member.outbox.lost)
+        await becomes(lambda: banned.member.outbox.lost)
         assert (banned.member.outbox.lost, other.member.outbox.lost) == ("banned", None)
 
 
@@ -148,7 +142,7 @@ async def test_who_joins_hears_what_comes_after_his_place(redis_url: str, namesp
         early = await one.listen("live")
         for number in range(10):
             one.say(number)
-        await until(lambda: len(early.heard()) == 10)
+        await becomes(lambda: len(early.heard()) == 10)
         late, later = two.listener(), two.listener("g:2")
         await two.rooms.enter(late.member)
         position = await two.rooms.join(late.member, "live")
@@ -156,7 +150,7 @@ async def test_who_joins_hears_what_comes_after_his_place(redis_url: str, namesp
         await two.rooms.enter(later.member)
         await two.rooms.join(later.member, "live", RoomPosition(position.epoch, 7))
         one.say("new")
-        await until(lambda: late.heard() and len(later.heard()) == 4)
+        await becomes(lambda: late.heard() and len(later.heard()) == 4)
         assert late.heard() == ["new"]
         assert later.heard() == [7, 8, 9, "new"]
         for place in (RoomPosition(position.epoch, 99), RoomPosition("other", 3)):
@@ -169,7 +163,7 @@ async def test_who_comes_back_to_another_process_is_told_what_he_missed(redis_ur
         person = await one.listen("live", "side", viewer="u:1")
         stays = await one.listen("live", "side", viewer="u:2")
         one.say("heard")
-        await until(person.heard)
+        await becomes(person.heard)
         one.rooms.exit(person.member)
         one.say("live 1")
         two.say("side 1", "side")
@@ -179,7 +173,7 @@ async def test_who_comes_back_to_another_process_is_told_what_he_missed(redis_ur
         one.rooms.emit_to_all(namespace, "say", "all")
         one.say(1, "live", Delivery.LATEST)
         two.say("live 2")
-        await until(lambda: "live 2" in stays.heard())
+        await becomes(lambda: "live 2" in stays.heard())
         returned = []
         for process in (one, two):
             again = process.listener("u:1")
@@ -189,7 +183,7 @@ async def test_who_comes_back_to_another_process_is_told_what_he_missed(redis_ur
             assert sorted(again.heard()) == ["all", "live 1", "live 2", "personal", "side 1"]
             returned.append(again)
         one.say("new")
-        await until(lambda: all(again.heard()[5:] == ["new"] for again in returned))
+        await becomes(lambda: all(again.heard()[5:] == ["new"] for again in returned))
         assert returned[0].heard() == returned[1].heard()
         for offset in ("", "nonsense", "other.3", person.offset.partition(".")[0] + ".x"):
             assert await two.rooms.rejoin(two.listener().member, ["live"], offset) is None
@@ -205,11 +199,11 @@ async def test_what_a_lost_connection_missed_is_told_and_nothing_twice(redis_url
             for number in range(20):
                 two.say([round_, number])
                 expected.append([round_, number])
-            await until(lambda: one.link.statistics().losses > losses)  # noqa: B023
-            await until(lambda: one.link.is_up and two.link.is_up)
+            await becomes(lambda: one.link.statistics().losses > losses)  # noqa: B023
+            await becomes(lambda: one.link.is_up and two.link.is_up)
             await one.link.catch_up()
         # what two said while its own connection was gone only it was told; of the rest nothing is missing
-        await until(lambda: len(there.heard()) == 100)
+        await becomes(lambda: len(there.heard()) == 100)
         assert there.heard() == expected
         mine = here.heard()
         assert mine == [item for item in expected if item in mine]
@@ -221,16 +215,16 @@ async def test_a_refused_script_is_said_here_once(redis_url: str, namespace: str
     async with processes(redis_url, namespace, 1) as (one,), open_redis(redis_url) as admin:
         listener = await one.listen("live")
         one.say("before")
-        await until(listener.heard)
+        await becomes(listener.heard)
         await admin.execute("REPLICAOF", "127.0.0.1", "1")
         try:
             one.say("meanwhile")
-            await until(lambda: listener.heard()[1:])
+            await becomes(lambda: listener.heard()[1:])
         finally:
             await admin.execute("REPLICAOF", "NO", "ONE")
-        await until(lambda: one.link.is_up)
+        await becomes(lambda: one.link.is_up)
         one.say("after")
-        await until(lambda: listener.heard()[2:])
+        await becomes(lambda: listener.heard()[2:])
         assert listener.heard() == ["before", "meanwhile", "after"]
 
 
@@ -247,23 +241,23 @@ async def test_redis_is_killed_and_comes_back(folder: Path, namespace: str) -> N
     async with processes(url, namespace, 2) as (one, two):
         here, there = await one.listen("live"), await two.listen("live")
         one.say("before")
-        await until(lambda: here.heard() and there.heard())
+        await becomes(lambda: here.heard() and there.heard())
         before = here.offset
         server.process.kill()
         server.stop()
-        await until(lambda: not one.link.is_up and not two.link.is_up)
+        await becomes(lambda: not one.link.is_up and not two.link.is_up)
         one.say("alone")
-        await until(lambda: "alone" in here.heard())
+        await becomes(lambda: "alone" in here.heard())
         late = await one.listen("live", viewer="g:9")
         one.say("alone too")
-        await until(late.heard)
+        await becomes(late.heard)
         with pytest.raises(DoramiError):
             await one.link.ping()
         server = start_redis(folder)
         try:
-            await until(lambda: one.link.is_up and two.link.is_up)
+            await becomes(lambda: one.link.is_up and two.link.is_up)
             two.say("after")
-            await until(lambda: "after" in late.heard())
+            await becomes(lambda: "after" in late.heard())
             assert late.heard() == ["alone too", "after"]
             assert "after" in here.heard()
             assert await one.rooms.rejoin(one.listener().member, ["live"], before) is None, "an epoch of its own"
@@ -275,15 +269,15 @@ async def test_the_log_is_bounded_by_count_and_a_late_return_is_refused(redis_ur
     async with processes(redis_url, namespace, 1) as (one,), open_redis(redis_url) as admin:
         listener = await one.listen("live")
         one.say("first")
-        await until(listener.heard)
+        await becomes(listener.heard)
         offset = listener.offset
         one.rooms.exit(listener.member)
         witness = await one.listen("live", viewer="g:2")
         for number in range(10_050):
             one.say(number)
             if not number % 500:
-                await until(lambda number=number: number in witness.heard())
-        await until(lambda: 10_049 in witness.heard())
+                await becomes(lambda number=number: number in witness.heard())
+        await becomes(lambda: 10_049 in witness.heard())
         assert await admin.execute("XLEN", f"rooms:{{{namespace}}}:log") == 10_000
         assert one.rooms.statistics().kept == 10_000
         assert await one.rooms.rejoin(one.listener().member, ["live"], offset) is None
@@ -293,7 +287,7 @@ async def test_volatile_events_have_no_place(redis_url: str, namespace: str) -> 
     async with processes(redis_url, namespace, 2) as (one, two):
         listener = await two.listen("live")
         one.say(7, delivery=Delivery.LATEST)
-        await until(listener.heard)
+        await becomes(listener.heard)
         assert (listener.heard(), listener.offset) == ([7], "")
         assert two.rooms.statistics().kept == 0
 
@@ -318,15 +312,15 @@ async def test_an_emptied_redis_begins_another_epoch_and_nothing_is_lost(redis_u
         listener = await two.listen("live")
         for number in range(5):
             one.say(number)
-        await until(lambda: len(listener.heard()) == 5)
+        await becomes(lambda: len(listener.heard()) == 5)
         before = listener.offset
         await admin.execute("FLUSHALL")
         for number in range(5, 8):
             one.say(number)
-        await until(lambda: len(listener.heard()) == 8)
+        await becomes(lambda: len(listener.heard()) == 8)
         assert listener.heard() == list(range(8))
         assert await two.rooms.rejoin(two.listener().member, ["live"], before) is None
         assert await two.rooms.rejoin(two.listener().member, ["live"], listener.offset) is None, "not everywhere yet"
         two.rooms.emit_to_all(namespace, "say", "all")
-        await until(lambda: "all" in listener.heard())
+        await becomes(lambda: "all" in listener.heard())
         assert await two.rooms.rejoin(two.listener().member, ["live"], listener.offset) == []
