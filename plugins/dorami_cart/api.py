@@ -86,6 +86,8 @@ class AddToCart:
     size: str | None = None
     wait: bool = False
     """Without stock, ask for a place in the queue."""
+    stream_key: str | None = None
+    """The broadcast it was made in, where a product is shown in several; None: the one it came to last."""
     client_id: str | None = None
     """Names this wish: said again it gets the same answer; another wish of that name is CONFLICT."""
 
@@ -120,11 +122,12 @@ class CartApi(Protocol):
     async def view(self, user_id: UserId) -> CartView: ...
 
     async def add(self, user: UserIdentity, wish: AddToCart) -> AddAnswer:
-        """PRODUCT_NOT_FOUND, VALIDATION_FAILED (option, quantity), INSUFFICIENT_STOCK, CONFLICT (`client_id`)."""
+        """PRODUCT_NOT_FOUND (also where it is not in the broadcast that was named), VALIDATION_FAILED (option,
+        quantity), INSUFFICIENT_STOCK, BUYER_LIMIT with `details.left`, CONFLICT (`client_id`)."""
         ...
 
     async def change(self, user_id: UserId, item_id: UUID, quantity: int) -> CartItemView:
-        """1..999. CART_ITEM_NOT_FOUND, CART_EXPIRED, INSUFFICIENT_STOCK; never moves the expiry."""
+        """1..999. CART_ITEM_NOT_FOUND, CART_EXPIRED, INSUFFICIENT_STOCK, BUYER_LIMIT; never moves the expiry."""
         ...
 
     async def remove(self, user_id: UserId, item_id: UUID) -> None:

@@ -41,6 +41,7 @@ class CartBody:
     quantity: int
     color: str | None = None
     size: str | None = None
+    stream_key: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -66,9 +67,11 @@ class CartEvent(Event):
 
 @attrs.frozen(kw_only=True)
 class CartItemAdded(CartEvent):
-    """`quantity` is what was added now; `masked_name` may be shown to everybody."""
+    """`quantity` is what was added now; `masked_name` may be shown to everybody; `stream_keys` are all broadcasts that
+    show the product."""
 
     masked_name: str
+    stream_keys: list[str] = attrs.Factory(list)
 
 
 @attrs.frozen(kw_only=True)

@@ -35,7 +35,13 @@ class CartRoutes:
         return await self._cart.view(request.user.id)
 
     async def add(self, request: Request, body: CartBody) -> Any:
-        wish = AddToCart(product_id=body.product_id, quantity=body.quantity, color=body.color, size=body.size)
+        wish = AddToCart(
+            product_id=body.product_id,
+            quantity=body.quantity,
+            color=body.color,
+            size=body.size,
+            stream_key=body.stream_key,
+        )
         return (await self._cart.add(request.user, wish)).item
 
     async def change(self, request: Request, body: QuantityBody) -> CartItemView:

@@ -91,6 +91,7 @@ class Cart:
             item = await self._lock_line(tx, user_id, item_id)
             more = quantity - item.quantity
             if more > 0:
+                await self._catalog.check_limit(tx, user_id, item.product_id, more)
                 await self._catalog.hold(tx, [Units(item.variant_id, more)])
             elif more < 0:
                 await self._catalog.release(tx, [Units(item.variant_id, -more)])

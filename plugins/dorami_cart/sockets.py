@@ -37,16 +37,15 @@ class CartSockets:
         return {"item": answer.item} if answer.item is not None else {"reservation": answer.reservation}
 
     def say_activity(self, event: CartItemAdded) -> None:
-        """To the broadcast, without saying who."""
-        if event.stream_key is None:
-            return
-        data = {
-            "streamKey": event.stream_key,
-            "maskedName": event.masked_name,
-            "productId": str(event.product_id),
-            "quantity": event.quantity,
-        }
-        self._host.rooms.emit("/", event.stream_key, "cart:activity", data, delivery=Delivery.DROPPABLE)
+        """To all broadcasts that show the product, without saying who."""
+        for stream_key in event.stream_keys:
+            data = {
+                "streamKey": stream_key,
+                "maskedName": event.masked_name,
+                "productId": str(event.product_id),
+                "quantity": event.quantity,
+            }
+            self._host.rooms.emit("/", stream_key, "cart:activity", data, delivery=Delivery.DROPPABLE)
 
     def say_expired(self, event: CartItemExpired, meta: EventMeta) -> None:
         """To the owner's own sockets."""

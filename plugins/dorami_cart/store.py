@@ -45,7 +45,7 @@ async def add_many(tx: Tx, asked: Sequence[AskToWait], hold_s: float, named: Seq
     wishes = [one.wish for one in asked]
     return await tx.fetch(
         """SELECT * FROM cart.add_items($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6,
-                                        $7::text[], $8::text[]) ORDER BY n""",
+                                        $7::text[], $8::text[], $9::text[]) ORDER BY n""",
         [one.user.id for one in asked],
         [wish.product_id for wish in wishes],
         [wish.color for wish in wishes],
@@ -54,6 +54,7 @@ async def add_many(tx: Tx, asked: Sequence[AskToWait], hold_s: float, named: Seq
         hold_s,
         [wish.client_id for wish in wishes],
         list(named),
+        [wish.stream_key for wish in wishes],
     )
 
 
