@@ -11,6 +11,8 @@ import attrs
 from dorami_cart.api import AddAnswer, AddToCart, CartItemView, CartView
 from dorami_catalog.api import ProductVariant, ProductView
 from dorami_orders.api import OrderFilter, OrderItemView, OrderView, PayAccount, PlaceOrder, ShopInfo
+from dorami_orders.fees import shipping_fee, surcharges_of
+from dorami_points.api import AccountView, Adjustment, BalanceView, Mismatch, ProofView, TransactionView
 from dorami_reservation.api import Ahead, JoinQueue, ReservationView
 
 from dorami_core.base.ids import GuestId
@@ -61,7 +63,9 @@ def product(
         "version": 1,
         "created_at": NOW,
     }
-    return ProductView(**{**values, **changes})
+    values |= changes
+    values.setdefault("stream_keys", [values["stream_key"]] if values["stream_key"] else [])
+    return ProductView(**values)
 
 
 def variant(number: int, color: str | None, size: str | None, available: int) -> ProductVariant:
@@ -248,7 +252,7 @@ class FakeCatalog:
         raise DoramiError("PRODUCT_NOT_FOUND")
 
     async def list_for_stream(self, stream_key: str) -> list[ProductView]:
-        return [one for one in self.products if one.stream_key == stream_key]
+        return [one for one in self.products if stream_key in one.stream_keys]
 
     async def pinned(self, stream_key: str) -> UUID | None:
         return self.products[0].id if self.products else None
@@ -298,6 +302,7 @@ class FakeOrders:
     found: list[OrderView] = attrs.Factory(list)
     refuse: str | None = None
     placed: list[PlaceOrder] = attrs.Factory(list)
+    sent: list[tuple[object, ...]] = attrs.Factory(list)
 
     async def create(self, user: UserIdentity, wish: PlaceOrder) -> OrderView:
         if self.refuse:
@@ -330,7 +335,16 @@ class FakeOrders:
         return await self.get(order_id)
 
     async def cancel(self, user: UserIdentity, order_id: str) -> OrderView:
+        if self.refuse:
+            raise DoramiError(self.refuse)
         return await self.get_for(user.id, order_id)
+
+    async def set_shipping(self, order_id: str, *sent: object) -> OrderView:
+        self.sent.append(sent)
+        return await self.confirm_payment(order_id)
+
+    def shipping_fee(self, subtotal: Money, address: dict[str, Any]) -> Money:
+        return shipping_fee(self.shop_info(), subtotal, address)
 
     def shop_info(self) -> ShopInfo:
         return ShopInfo(
@@ -342,6 +356,7 @@ class FakeOrders:
             ],
             shipping_fee=usd(500),
             free_shipping_from=None,
+            surcharges=surcharges_of(["KR jeju 3.00", "US AK,HI 10.00"], "USD"),
             unpaid_seconds=86400,
             server_time=NOW,
         )
@@ -392,6 +407,68 @@ class FakeQueue:
         if self.refuse:
             raise DoramiError(self.refuse)
         self.said.append(reservation_id)
+
+
+def entry(number: int, kind: str, amount: int, **changes: Any) -> TransactionView:
+    values: dict[str, Any] = {
+        "id": UUID(int=700 + number),
+        "transaction_type": kind,
+        "amount": amount,
+        "balance_after": 1250,
+        "order_id": "ORD-20261123-00001" if kind.endswith("_ORDER") else None,
+        "expires_at": NOW + timedelta(days=300) if amount > 0 else None,
+        "reason": None,
+        "created_at": NOW,
+    }
+    return TransactionView(**{**values, **changes})
+
+
+@attrs.define
+class FakePoints:
+    """`balance_minor` for everybody."""
+
+    balance_minor: int = 0
+    entries: list[TransactionView] = attrs.Factory(list)
+    found: list[ProofView] = attrs.Factory(list)
+    refuse: str | None = None
+    said: list[Adjustment] = attrs.Factory(list)
+
+    async def balance(self, user_id: UserId) -> BalanceView:
+        return BalanceView(
+            user_id=user_id,
+            current_balance=self.balance_minor,
+            lifetime_earned=2000,
+            lifetime_used=700,
+            lifetime_expired=50,
+            next_expiry_amount=300 if self.balance_minor > 0 else 0,
+            next_expires_at=NOW + timedelta(days=5) if self.balance_minor > 0 else None,
+            currency="USD",
+            server_time=NOW,
+        )
+
+    async def transactions(self, user_id: UserId, cursor: str | None = None, limit: int = 20) -> Paged:
+        return Paged(list(self.entries), "7" if self.entries else None)
+
+    async def accounts(self, limit: int = 50) -> list[AccountView]:
+        return [AccountView(user_id=USER, balance=self.balance_minor, last_at=NOW)] if self.entries else []
+
+    async def proofs(self, limit: int = 30) -> list[ProofView]:
+        return self.found[:limit]
+
+    async def prove_now(self) -> ProofView:
+        self.found.insert(0, proof())
+        return self.found[0]
+
+    async def adjust(self, staff: UserIdentity, wish: Adjustment) -> TransactionView:
+        if self.refuse:
+            raise DoramiError(self.refuse)
+        self.said.append(wish)
+        return entry(1, "ADJUSTED", wish.amount, reason=wish.reason)
+
+
+def proof(*problems: str) -> ProofView:
+    wrong = [Mismatch(user_id=USER, problem=problem, entry_id=12) for problem in problems]
+    return ProofView(at=NOW, nightly=True, accounts=1204, entries=8311, problems=len(wrong), mismatches=wrong)
 
 
 def request(

@@ -93,7 +93,7 @@ export class Connection {
   }
 
   /** With `wait`, and nothing left, the answer is a place in the queue. */
-  addToCart(wish: { productId: string; quantity: number; color?: string; size?: string; wait?: boolean; clientId: string }) {
+  addToCart(wish: { productId: string; quantity: number; color?: string; size?: string; streamKey?: string; wait?: boolean; clientId: string }) {
     type Answer = { item?: { expiresAt: string | null; serverTime?: string }; reservation?: Place };
     return this.#ask<Answer>(this.#root, "cart:add", wish);
   }
