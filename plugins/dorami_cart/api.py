@@ -151,6 +151,12 @@ class CartApi(Protocol):
         """Writes the line at the present price; it expires `hold_s` from now. The product is locked."""
         ...
 
+    async def extend(self, tx: Tx, product_id: UUID, seconds: float) -> list[CartItemView]:
+        """Every line with a timer that is alive and was not given to somebody who waited ends so much later, each up to
+        `cart.extend_max_s` in all; those that do, soonest first. Buyers are told, and who waits sees it. For rules of a
+        shop to call; the product is locked. VALIDATION_FAILED beyond 1..3600."""
+        ...
+
     async def holders(self, db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:
         """What holds units of these variants now, the soonest to end first; at most ten for each."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dorami_cart.api import AddToCart
-from dorami_cart.model import CartItemAdded, CartItemExpired
+from dorami_cart.model import CartItemAdded, CartItemExpired, CartItemExtended
 from dorami_cart.service import Cart
 from dorami_core.hooks import (
     Access,
@@ -46,6 +46,19 @@ class CartSockets:
                 "quantity": event.quantity,
             }
             self._host.rooms.emit("/", stream_key, "cart:activity", data, delivery=Delivery.DROPPABLE)
+
+    def say_extended(self, event: CartItemExtended) -> None:
+        """To the owner's own sockets."""
+        if event.expires_at is None:
+            return
+        data = {
+            "id": str(event.item_id),
+            "productId": str(event.product_id),
+            "productName": event.product_name,
+            "expiresAt": iso(event.expires_at),
+            "serverTime": iso(self._host.clock.now()),
+        }
+        self._host.rooms.emit_to_viewer("/", ViewerId(f"u:{event.user_id}"), "cart:extended", data)
 
     def say_expired(self, event: CartItemExpired, meta: EventMeta) -> None:
         """To the owner's own sockets."""

@@ -102,6 +102,20 @@ async def put_promoted(tx: Tx, line: PromotedLine) -> CartItemView:
     return view_of(row)
 
 
+async def extend(tx: Tx, product_id: UUID, seconds: float, most_s: float) -> list[tuple[UUID, CartItemView]]:
+    """Whose each line is, and the line as it is now; soonest first."""
+    rows = await tx.fetch(
+        f"""UPDATE cart.items i SET extended_s = i.extended_s + least($2, $3 - i.extended_s),
+                   expires_at = i.expires_at + make_interval(secs => least($2, $3 - i.extended_s))
+            WHERE product_id = $1 AND timer_enabled AND reservation_id IS NULL AND extended_s < $3 AND {ALIVE}
+            RETURNING {_COLUMNS}""",
+        product_id,
+        float(seconds),
+        most_s,
+    )
+    return sorted(((row["user_id"], view_of(row)) for row in rows), key=lambda one: (one[1].expires_at, one[1].id))
+
+
 async def holders(db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:
     rows = await db.fetch(
         """SELECT h.* FROM unnest($1::uuid[]) AS wanted (variant) CROSS JOIN LATERAL (

@@ -149,6 +149,10 @@ class CatalogApi(Protocol):
         """Locks the products of these variants; deleted ones are among the answers, unknown ones are not."""
         ...
 
+    async def lock_product(self, tx: Tx, product_id: UUID) -> None:
+        """PRODUCT_NOT_FOUND where it does not exist or was deleted."""
+        ...
+
     async def lock_stream_products(self, tx: Tx, stream_key: str) -> None:
         """Locks every product of a broadcast."""
         ...

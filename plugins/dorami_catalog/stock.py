@@ -48,6 +48,10 @@ class Stock:
     async def lock_variants(self, tx: Tx, variant_ids: Sequence[UUID]) -> dict[UUID, StockView]:
         return await store.lock_variants(tx, variant_ids)
 
+    async def lock_product(self, tx: Tx, product_id: UUID) -> None:
+        if await store.lock(tx, product_id) is None:
+            raise DoramiError("PRODUCT_NOT_FOUND")
+
     async def lock_stream_products(self, tx: Tx, stream_key: str) -> None:
         await store.lock_stream(tx, stream_key)
 

@@ -7,6 +7,8 @@ import { newProduct } from "./forms";
 import { api, readJson, sayError, t } from "./page";
 
 const HOLD_MS = 2000;
+/** What one press gives to all who hold a product. */
+const EXTEND_S = 300;
 
 interface Publish {
   readonly publish?: { readonly url: string; readonly key: string };
@@ -138,6 +140,18 @@ function productRow(row: HTMLElement, stock: Map<string, Stock>, streamKey: stri
       }
     });
   }
+  const extend = find<HTMLButtonElement>("[data-product-extend]", row);
+  extend.addEventListener("click", async () => {
+    extend.disabled = true;
+    try {
+      const { extended } = await api.post<{ extended: number }>(`${path}/extend-holds`, { seconds: EXTEND_S });
+      toast(t("js_extended", { count: extended }));
+    } catch (error) {
+      sayError(error);
+    } finally {
+      extend.disabled = false;
+    }
+  });
   const remove = find<HTMLButtonElement>("[data-product-delete]", row);
   // What is shown in other broadcasts too leaves this one alone.
   const elsewhere = (remove.dataset["shownIn"] ?? "").split(" ").filter((key) => key !== "" && key !== streamKey);

@@ -164,6 +164,7 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   moderator: (isModerator) => room.staff(isModerator),
   banned: () => room.banned(),
   cartExpired: () => pill.expired(),
+  cartExtended: (until) => pill.extended(Date.parse(until)),
   place(place, promoted) {
     clock.learn(place.serverTime);
     changedPlace(place);
