@@ -12,8 +12,6 @@ from dorami_cart.api import AddAnswer, AddToCart, CartItemView, CartView
 from dorami_catalog.api import ProductVariant, ProductView
 from dorami_orders.api import OrderFilter, OrderItemView, OrderView, PayAccount, PlaceOrder, ShopInfo
 from dorami_orders.fees import shipping_fee, surcharges_of
-from dorami_points.api import AccountView, Adjustment, BalanceView, Mismatch, ProofView, TransactionView
-from dorami_reservation.api import Ahead, JoinQueue, ReservationView
 
 from dorami_core.base.ids import GuestId
 from dorami_core.hooks import (
@@ -360,115 +358,6 @@ class FakeOrders:
             unpaid_seconds=86400,
             server_time=NOW,
         )
-
-
-def place(number: int, of: ProductView, **changes: Any) -> ReservationView:
-    values: dict[str, Any] = {
-        "id": UUID(int=900 + number),
-        "user_id": USER,
-        "product_id": of.id,
-        "variant_id": UUID(int=1000 + number),
-        "stream_key": of.stream_key,
-        "product_name": of.name,
-        "image_url": of.image_url,
-        "color": None,
-        "size": None,
-        "quantity": 1,
-        "accept_partial": True,
-        "reservation_number": 7,
-        "status": "WAITING",
-        "position": 4,
-        "ahead": [Ahead(quantity=1, expires_at=NOW + timedelta(minutes=3))],
-        "promoted_quantity": None,
-        "item_id": None,
-        "promoted_at": None,
-        "expires_at": None,
-        "created_at": NOW,
-        "server_time": NOW,
-    }
-    return ReservationView(**{**values, **changes})
-
-
-@attrs.define
-class FakeQueue:
-    places: list[ReservationView] = attrs.Factory(list)
-    refuse: str | None = None
-    said: list[object] = attrs.Factory(list)
-
-    async def list_for(self, user_id: UserId, **_: object) -> Paged:
-        return Paged(list(self.places), None)
-
-    async def join(self, user: UserIdentity, wish: JoinQueue) -> None:
-        if self.refuse:
-            raise DoramiError(self.refuse)
-        self.said.append(wish)
-
-    async def leave(self, user_id: UserId, reservation_id: UUID) -> None:
-        if self.refuse:
-            raise DoramiError(self.refuse)
-        self.said.append(reservation_id)
-
-
-def entry(number: int, kind: str, amount: int, **changes: Any) -> TransactionView:
-    values: dict[str, Any] = {
-        "id": UUID(int=700 + number),
-        "transaction_type": kind,
-        "amount": amount,
-        "balance_after": 1250,
-        "order_id": "ORD-20261123-00001" if kind.endswith("_ORDER") else None,
-        "expires_at": NOW + timedelta(days=300) if amount > 0 else None,
-        "reason": None,
-        "created_at": NOW,
-    }
-    return TransactionView(**{**values, **changes})
-
-
-@attrs.define
-class FakePoints:
-    """`balance_minor` for everybody."""
-
-    balance_minor: int = 0
-    entries: list[TransactionView] = attrs.Factory(list)
-    found: list[ProofView] = attrs.Factory(list)
-    refuse: str | None = None
-    said: list[Adjustment] = attrs.Factory(list)
-
-    async def balance(self, user_id: UserId) -> BalanceView:
-        return BalanceView(
-            user_id=user_id,
-            current_balance=self.balance_minor,
-            lifetime_earned=2000,
-            lifetime_used=700,
-            lifetime_expired=50,
-            next_expiry_amount=300 if self.balance_minor > 0 else 0,
-            next_expires_at=NOW + timedelta(days=5) if self.balance_minor > 0 else None,
-            currency="USD",
-            server_time=NOW,
-        )
-
-    async def transactions(self, user_id: UserId, cursor: str | None = None, limit: int = 20) -> Paged:
-        return Paged(list(self.entries), "7" if self.entries else None)
-
-    async def accounts(self, limit: int = 50) -> list[AccountView]:
-        return [AccountView(user_id=USER, balance=self.balance_minor, last_at=NOW)] if self.entries else []
-
-    async def proofs(self, limit: int = 30) -> list[ProofView]:
-        return self.found[:limit]
-
-    async def prove_now(self) -> ProofView:
-        self.found.insert(0, proof())
-        return self.found[0]
-
-    async def adjust(self, staff: UserIdentity, wish: Adjustment) -> TransactionView:
-        if self.refuse:
-            raise DoramiError(self.refuse)
-        self.said.append(wish)
-        return entry(1, "ADJUSTED", wish.amount, reason=wish.reason)
-
-
-def proof(*problems: str) -> ProofView:
-    wrong = [Mismatch(user_id=USER, problem=problem, entry_id=12) for problem in problems]
-    return ProofView(at=NOW, nightly=True, accounts=1204, entries=8311, problems=len(wrong), mismatches=wrong)
 
 
 def request(

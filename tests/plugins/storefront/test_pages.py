@@ -11,14 +11,18 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 import attrs
+import points_fakes
 import pytest
+import queue_fakes
 import shop_fakes as fakes
 from dorami_reservation.api import JoinQueue
 from dorami_storefront.assets import Assets, BundleMissing
 from dorami_storefront.pages import account, admin, cart, checkout, order_desk, points, shop, waiting
 from dorami_storefront.site import Site, same_site_path
 from dorami_storefront.texts import Texts
-from shop_fakes import FakeCart, FakeCatalog, FakeHost, FakeOrders, FakePoints, FakeQueue, FakeStreams, request
+from points_fakes import FakePoints
+from queue_fakes import FakeQueue
+from shop_fakes import FakeCart, FakeCatalog, FakeHost, FakeOrders, FakeStreams, request
 
 from dorami_core.hooks import DoramiError, Page, Redirect, Request, Templates
 from dorami_core.web.router import PageRoute, WebRouter
@@ -90,8 +94,8 @@ def make_site(**changes: Any) -> Site:
         ),
         "queue": FakeQueue(
             [
-                fakes.place(1, knit, color="블랙", size="M"),
-                fakes.place(
+                queue_fakes.place(1, knit, color="블랙", size="M"),
+                queue_fakes.place(
                     2,
                     knit,
                     status="PROMOTED",
@@ -107,11 +111,11 @@ def make_site(**changes: Any) -> Site:
         "points": FakePoints(
             1250,
             [
-                fakes.entry(1, "EARNED_ORDER", 1300),
-                fakes.entry(2, "ADJUSTED", -50, reason="착오"),
-                fakes.entry(3, "USED_ORDER", -700),
+                points_fakes.entry(1, "EARNED_ORDER", 1300),
+                points_fakes.entry(2, "ADJUSTED", -50, reason="착오"),
+                points_fakes.entry(3, "USED_ORDER", -700),
             ],
-            [fakes.proof()],
+            [points_fakes.proof()],
         ),
         "assets": Assets({name: f"/static/dorami_storefront/dist/{name}" for name in names}),
         "texts": Texts.load(PACKAGE / "messages"),

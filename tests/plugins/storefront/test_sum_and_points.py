@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import points_fakes
 import pytest
 import shop_fakes as fakes
 from dorami_points.api import Adjustment
 from dorami_storefront.pages.points import minor_of
-from shop_fakes import FakeCart, FakeOrders, FakePoints, request
+from points_fakes import FakePoints
+from shop_fakes import FakeCart, FakeOrders, request
 from test_pages import FILLED, get, make_site, post, render
 
 from dorami_core.hooks import DoramiError, Page, Redirect
@@ -108,7 +110,9 @@ async def test_a_wrong_adjustment_is_told(wrong: dict[str, str]) -> None:
 
 
 async def test_the_seller_sees_what_the_proof_found() -> None:
-    site = make_site(points=FakePoints(0, [], [fakes.proof("balance_after is not the sum"), fakes.proof()]))
+    site = make_site(
+        points=FakePoints(0, [], [points_fakes.proof("balance_after is not the sum"), points_fakes.proof()])
+    )
     html = render(await get(site, "/admin/points", who="ADMIN"), request("/admin/points", who="ADMIN"))
     assert 'data-problems="1"' in html
     assert "balance_after is not the sum" in html
