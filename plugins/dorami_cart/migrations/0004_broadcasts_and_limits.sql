@@ -3,7 +3,7 @@ CREATE FUNCTION cart.units_of_buyer(p_product uuid, p_buyer uuid) RETURNS bigint
     WHERE i.user_id = p_buyer AND i.status = 'ACTIVE' AND i.product_id = p_product
       AND (i.expires_at IS NULL OR i.expires_at > core.now())
 $$;
-INSERT INTO catalog.buyer_counts VALUES ('cart.units_of_buyer');
+SELECT catalog.count_for_buyers('cart.units_of_buyer');
 
 -- As before; a wish may name the broadcast it was made in (NOT_FOUND where the product is not in it), more than one
 -- buyer may have is LIMIT, with how many more he may have, and `stream_keys` are all that show the product.

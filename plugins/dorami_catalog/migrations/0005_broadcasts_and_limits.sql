@@ -17,20 +17,21 @@ CREATE TABLE catalog.buyer_counts (
 );
 COMMENT ON TABLE catalog.buyer_counts IS
     'Names of functions (product uuid, buyer uuid) -> units that this buyer holds, waits for or bought. Each plugin that '
-    'keeps such units adds its own in a migration; together they count every unit once';
+    'keeps such units adds its own by catalog.count_for_buyers; together they count every unit once';
 
 -- Asked for products with a limit alone.
-CREATE FUNCTION catalog.units_of_buyer(p_product uuid, p_buyer uuid) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION catalog.units_of_buyer(p_product uuid, p_buyer uuid) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint';
+
+-- For migrations: from now on this function counts too. What is called for each add is made here, so that its plan stays.
+CREATE FUNCTION catalog.count_for_buyers(p_function text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    source text;
-    part bigint;
-    total bigint := 0;
+    body text;
 BEGIN
-    FOR source IN SELECT function FROM catalog.buyer_counts LOOP
-        EXECUTE format('SELECT %s($1, $2)', source) INTO part USING p_product, p_buyer;
-        total := total + coalesce(part, 0);
-    END LOOP;
-    RETURN total;
+    INSERT INTO catalog.buyer_counts VALUES (p_function);
+    SELECT string_agg(format('coalesce(%s($1, $2), 0)', function), ' + ' ORDER BY function) INTO body
+      FROM catalog.buyer_counts;
+    EXECUTE format('CREATE OR REPLACE FUNCTION catalog.units_of_buyer(p_product uuid, p_buyer uuid) RETURNS bigint '
+                   'LANGUAGE sql AS %L', 'SELECT (' || body || ')::bigint');
 END
 $$;
 

@@ -8,4 +8,4 @@ CREATE FUNCTION orders.units_of_buyer(p_product uuid, p_buyer uuid) RETURNS bigi
     SELECT sum(i.quantity) FROM orders.items i JOIN orders.orders o ON o.id = i.order_id
     WHERE i.user_id = p_buyer AND i.product_id = p_product AND o.status IN ('PENDING_PAYMENT', 'PAID')
 $$;
-INSERT INTO catalog.buyer_counts VALUES ('orders.units_of_buyer');
+SELECT catalog.count_for_buyers('orders.units_of_buyer');

@@ -3,7 +3,7 @@ CREATE FUNCTION reservation.units_of_buyer(p_product uuid, p_buyer uuid) RETURNS
     SELECT sum(p.quantity) FROM reservation.places p
     WHERE p.user_id = p_buyer AND p.status = 'WAITING' AND p.product_id = p_product
 $$;
-INSERT INTO catalog.buyer_counts VALUES ('reservation.units_of_buyer');
+SELECT catalog.count_for_buyers('reservation.units_of_buyer');
 
 -- As before, and more than one buyer may have is LIMIT, with how many more he may have as `available`.
 CREATE OR REPLACE FUNCTION reservation.join_queues(
