@@ -148,6 +148,28 @@ async def test_places_in_the_queue_count(shop: Any) -> None:
     await refused(shop.add(buyer, product, 1), 0)
 
 
+@pytest.mark.parametrize("way", ["wait", "add_or_wait"])
+async def test_places_that_are_given_together_do_not_exceed_it(shop: Any, way: str) -> None:
+    """One buyer, two sizes, at once: in one process they may be decided in one transaction."""
+    product, holder, buyer = await shop.product_in_sizes(S=1, M=1), shop.user(), shop.user()
+    for size in ("S", "M"):
+        await shop.add(holder, product, size=size)
+    await shop.patch(product, max_per_buyer=1)
+    heard: list[str] = []
+
+    async def ask(size: str) -> None:
+        try:
+            await getattr(shop, way)(buyer, product, 1, size=size)
+            heard.append("OK")
+        except DoramiError as error:
+            heard.append(error.code)
+
+    async with trio.open_nursery() as nursery:
+        for size in ("S", "M"):
+            nursery.start_soon(ask, size)
+    assert sorted(heard) == ["BUYER_LIMIT", "OK"]
+
+
 async def test_a_place_that_was_left_counts_no_more(shop: Any) -> None:
     product, _ = await shop.sold_out(1, max_per_buyer=1)
     buyer = shop.user()
