@@ -148,7 +148,7 @@ def test_points_from_one_order_to_the_next(visit: Callable[..., Page], server: R
     fill(page, postalCode="63100")
     page.screenshot(path=artefacts / "checkout-points-phone.png", full_page=True)
     page.get_by_test_id("checkout-submit").click()
-    expect(page.get_by_text("금액이 달라졌어요")).to_be_visible()
+    expect(page.get_by_text("금액이 늘었어요")).to_be_visible()
     expect(page.get_by_test_id("order-total")).to_have_text("$45.75")
     page.screenshot(path=artefacts / "checkout-sum-changed.png")
     page.get_by_test_id("checkout-submit").click()

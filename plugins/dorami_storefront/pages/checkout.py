@@ -35,7 +35,7 @@ class CheckoutForm:
     points_to_use: str = ""
     """Major units."""
     shown: str = ""
-    """What the page named as price of the goods and of shipping."""
+    """What the page named as price of goods and shipping together, in major units."""
 
     def address(self) -> dict[str, str]:
         """Named as the saved address of a user, so that either can fill the other."""
@@ -108,8 +108,8 @@ class CheckoutPages:
             points = minor_of(form.points_to_use, cart.currency)
         except DoramiError:
             return await self._form(request, cart, form, problem="problem_validation_failed", wrong=["pointsToUse"])
-        if form.shown and form.shown != _shown(cart, await self._fee(cart, form)):
-            # The address, or another tab, made it another sum: nobody orders for more than was read.
+        if form.shown and (cart.subtotal + await self._fee(cart, form)).minor > _typed(form.shown, cart.currency):
+            # The address, or another tab, made it more: nobody orders for more than was read.
             return await self._form(request, cart, form, problem="problem_sum_changed")
         wish = PlaceOrder(
             depositor_name=form.depositor_name.strip(),
@@ -143,7 +143,7 @@ class CheckoutPages:
         fee = await self._fee(cart, form)
         balance = max(0, (await self._site.points.balance(request.user.id)).current_balance)
         usable = min(balance, cart.subtotal.minor)
-        used = min(usable, _typed_points(form, cart.currency))
+        used = min(usable, _typed(form.points_to_use, cart.currency))
         return self._site.page(
             request,
             "checkout.html",
@@ -152,7 +152,6 @@ class CheckoutPages:
             form=form,
             info=info,
             fee=fee,
-            shown=_shown(cart, fee),
             balance=balance,
             usable=Money(usable, cart.currency),
             used=Money(used, cart.currency),
@@ -198,13 +197,10 @@ class CheckoutPages:
         return Redirect(f"/orders/{order.id}")
 
 
-def _shown(cart: CartView, fee: Money) -> str:
-    return f"{cart.subtotal}+{fee}"
-
-
-def _typed_points(form: CheckoutForm, currency: str) -> int:
+def _typed(text: str, currency: str) -> int:
+    """In minor units; 0 where it is no amount."""
     try:
-        return minor_of(form.points_to_use, currency)
+        return minor_of(text, currency)
     except DoramiError:
         return 0
 

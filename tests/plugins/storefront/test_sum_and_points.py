@@ -27,7 +27,7 @@ async def seen(site: Any, **changes: str) -> dict[str, str]:
     """The form as it comes back, with what the page named as the sum."""
     page = await get(site, "/checkout")
     assert isinstance(page, Page)
-    return {**FILLED, "shown": page.context["shown"], **changes}
+    return {**FILLED, "shown": str(page.context["unreduced"]), **changes}
 
 
 async def test_points_are_used_as_typed() -> None:
@@ -68,7 +68,7 @@ async def test_a_far_address_is_told_before_it_costs_more() -> None:
     assert site.texts.by_lang["ko"]["problem_sum_changed"] in html
     assert 'data-testid="order-total">$70.30' in html
     assert isinstance(page, Page)
-    again = await post(site, "/checkout", {**form, "shown": page.context["shown"]})
+    again = await post(site, "/checkout", {**form, "shown": str(page.context["unreduced"])})
     assert isinstance(again, Redirect)
     assert len(site.orders.placed) == 1
 
@@ -81,6 +81,15 @@ async def test_a_cart_that_grew_in_another_tab_is_told_too() -> None:
     assert isinstance(page, Page)
     assert page.context["problem"] == "problem_sum_changed"
     assert site.orders.placed == []
+
+
+async def test_a_line_that_expired_meanwhile_is_told_as_that() -> None:
+    site = paying(orders=FakeOrders(refuse="CART_EXPIRED"))
+    site.cart.items.append(fakes.cart_item(3, fakes.product(3, "비니", stream_key=None), left_s=None))
+    form = await seen(site)
+    del site.cart.items[0]
+    html = render(await post(site, "/checkout", form), request("/checkout"))
+    assert site.texts.by_lang["ko"]["problem_cart_expired"] in html
 
 
 async def test_what_shipping_costs_more_is_shown_where_it_costs_anything() -> None:
