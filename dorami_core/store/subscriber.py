@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from redis.asyncio import ConnectionPool, Connection
+from redis.asyncio import Connection, ConnectionPool
 
 from dorami_core.runtime import to_asyncio
 from dorami_core.store.unreachable import redis_unreachable
 from dorami_core.store.wire import Argument, RedisWire, open_wire
-
 
 OnMessage = Callable[[str, bytes], None]
 """Channel and message, in the order of publishing. It is called in the loop, outside any task, and must not raise."""

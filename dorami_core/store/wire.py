@@ -48,7 +48,7 @@ class RedisWire(asyncio.Protocol):
 
     def __init__(self, writer: asyncio.StreamWriter, on_message: OnMessage | None = None) -> None:
         self._writer = writer  # which would close its transport with itself
-        self._transport = cast(asyncio.Transport, writer.transport)
+        self._transport = cast("asyncio.Transport", writer.transport)
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._reader = hiredis.Reader(replyError=_refusal)
@@ -75,7 +75,7 @@ class RedisWire(asyncio.Protocol):
         if len(self._calls) >= WAITING_MAX:
             raise ConnectionError("too many calls are waiting")
         call = _Call(trio.lowlevel.current_task(), self._loop.time())
-        self._transport.write(hiredis.pack_command(command))
+        self._transport.write(hiredis.pack_command(cast("Any", command)))
         self._calls.append(call)
         if self._watch is None:
             self._watch = self._loop.call_later(ANSWER_S, self._look)
@@ -151,7 +151,7 @@ def _refusal(text: str) -> redis.exceptions.RedisError:
 async def open_wire(connection: Connection, on_message: OnMessage | None = None) -> RedisWire:
     """On the asyncio side; `redis.exceptions.ConnectionError`, TimeoutError, OSError."""
     try:
-        await connection.connect()
+        await connection.connect()  # type: ignore[no-untyped-call]
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
