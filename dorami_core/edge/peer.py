@@ -171,7 +171,7 @@ class Peer(ABC):
             self._resumed = None
         self._heartbeat.put_off(trio.current_time())
 
-    async def _authenticate(
+    def _authenticate(
         self, auth: Mapping[str, Any] | None, known_viewer: str | None = None
     ) -> tuple[Principal, str | None]:
         """Who this is, and a guest's new token; `auth` None: a guest whatever he shows. All namespaces of one session
@@ -181,7 +181,7 @@ class Peer(ABC):
         token = None if auth is None else text_or_none(shown.get("token")) or self._handshake.access_token
         if token is not None:
             principal, fresh = self.services.authenticator.authenticate(token, None)
-            await self.services.admission.admit(principal)
+            self.services.admission.admit(principal)
             return principal, fresh
         if self._guest is None:
             guest_token = text_or_none(shown.get("guestToken")) or self._handshake.guest_token

@@ -81,7 +81,7 @@ class PlainSession(Peer):
         """Says hello; Ended with 4401 or 4403 for a token or person that is not let in."""
         self.services.counters.open_sessions += 1
         self._watch(self._heartbeat.look_at(trio.current_time()))
-        who = await self._identify({})
+        who = self._identify({})
         hello = {"sid": self.sid, **who, "maxPayload": self.services.settings.max_payload_bytes}
         self._say({"event": "hello", "data": hello})
         await self._socket("/")
@@ -156,10 +156,10 @@ class PlainSession(Peer):
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise Ended("parse_error", BAD_FRAME) from None
 
-    async def _identify(self, auth: Mapping[str, Any]) -> dict[str, Any]:
+    def _identify(self, auth: Mapping[str, Any]) -> dict[str, Any]:
         """Takes on who speaks; what he is told about himself."""
         try:
-            principal, new_guest_token = await self._authenticate(auth)
+            principal, new_guest_token = self._authenticate(auth)
         except DoramiError as error:
             raise Ended(error.code.lower(), BAD_TOKEN if error.code == "UNAUTHORIZED" else BANNED) from None
         self._principal = principal
@@ -175,7 +175,7 @@ class PlainSession(Peer):
         is_bound = any(client.joined for client in self.sockets.values())
         if wanted.guest_token is not None:
             self._guest = None
-        told = await self._identify({"token": wanted.token, "guestToken": wanted.guest_token})
+        told = self._identify({"token": wanted.token, "guestToken": wanted.guest_token})
         assert self._principal is not None
         if before is not None and self._principal.viewer_id != before.viewer_id:
             if is_bound:

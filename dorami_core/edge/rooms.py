@@ -82,8 +82,19 @@ class RoomIndex:
 
     async def enter(self, member: Member) -> None:
         """The socket is connected: it hears `emit_to_all` and `emit_to_viewer`."""
-        space = self._space(member.namespace)
-        (await self._opened(space, EVERYONE)).enter(member)
+        await self._opened(self._space(member.namespace), EVERYONE)
+        self.enter_at_once(member)
+
+    def is_open(self, namespace: str) -> bool:
+        """Somebody has entered it, so that entering needs no question to the link."""
+        space = self._spaces.get(namespace)
+        room = space.rooms.get(EVERYONE) if space is not None else None
+        return room is not None and room.opening is None
+
+    def enter_at_once(self, member: Member) -> None:
+        """As `enter`, into a namespace that is open."""
+        space = self._spaces[member.namespace]
+        space.rooms[EVERYONE].enter(member)
         member.entered = space.number
         space.viewers.setdefault(member.viewer, {})[member] = None
 

@@ -141,7 +141,7 @@ class Session(Peer):
         if packet.type is PacketType.CONNECT:
             if found is not None:
                 raise PacketError("connected twice")
-            return partial(self._connect, packet)
+            return None if self._connect_at_once(packet) else partial(self._connect, packet)
         if found is None:
             if self._left is None or packet.namespace not in self._left:
                 raise PacketError("not connected to this namespace")
@@ -157,6 +157,24 @@ class Session(Peer):
             found.answer(packet)
         return None
 
+    def _connect_at_once(self, packet: Packet) -> bool:
+        """Lets in, or refuses, whoever has nothing to recover where nothing has to be waited for: nearly everybody."""
+        namespace, auth, registry = packet.namespace, packet.data or {}, self.services.sockets
+        if "pid" in auth or not registry.has_namespace(namespace) or registry.connect_handlers(namespace):
+            return False
+        if not self.services.rooms.is_open(namespace):
+            return False
+        try:
+            principal, guest_token = self._authenticate(auth)
+        except DoramiError as error:
+            self._refuse_by(error, namespace)
+            return True
+        self._connect_by = None
+        found = self.sockets[namespace] = self._newcomer(namespace, principal)
+        found.greet_at_once({} if guest_token is None else {"guestToken": guest_token})
+        self._heartbeat.put_off(trio.current_time())
+        return True
+
     async def _connect(self, packet: Packet) -> None:
         registry, auth = self.services.sockets, packet.data or {}
         if not registry.has_namespace(packet.namespace):
@@ -169,7 +187,7 @@ class Session(Peer):
         with self._entering():
             state = await self.services.recovery.find(pid, packet.namespace) if pid and offset else None
             try:
-                principal, guest_token = await self._authenticate(
+                principal, guest_token = self._authenticate(
                     None if has_own_auth else auth, state.viewer if state is not None else None
                 )
                 found, is_back = await self._admit(packet.namespace, principal, state, pid, offset)
@@ -205,10 +223,12 @@ class Session(Peer):
             found = ClientSocket(self, namespace, principal, sid=state.sid, pid=pid)
             if await found.may_come_back(state.rooms, offset):
                 return found, True
-        new_sid = secrets.token_urlsafe(15)
+        return self._newcomer(namespace, principal), False
+
+    def _newcomer(self, namespace: str, principal: Principal) -> ClientSocket:
         # where nobody lets clients in again there is nothing to come back with
-        new_pid = secrets.token_urlsafe(15) if self.services.sockets.return_handlers(namespace) else ""
-        return ClientSocket(self, namespace, principal, sid=new_sid, pid=new_pid), False
+        pid = secrets.token_urlsafe(15) if self.services.sockets.return_handlers(namespace) else ""
+        return ClientSocket(self, namespace, principal, sid=secrets.token_urlsafe(15), pid=pid)
 
     async def _ask_connect_handlers(self, found: ClientSocket, auth: dict[str, Any]) -> None:
         """DoramiError where one refuses, or all together take too long."""

@@ -64,6 +64,7 @@ SELECT EXISTS (SELECT FROM core.outbox WHERE position IS NULL) AS is_new,
        (SELECT extract(epoch FROM min(retry_at) - core.now())::float8 FROM core.outbox_parked) AS retry_in_s
 """
 
+
 class Deliver(Protocol):
     """Hands one event to one subscriber; raising means that it was not taken."""
 
@@ -191,6 +192,7 @@ class Outbox:
         while True:
             self._wake = trio.Event()
             found = await session.fetchrow(LOOK)  # on this session, for the lock lives and dies with it
+            assert found is not None
             retry_in_s: float | None = found["retry_in_s"]
             is_due = retry_in_s is not None and retry_in_s <= 0  # for ever, where it stands behind a dead letter
             if found["is_new"] or is_due or not self._is_caught_up:
