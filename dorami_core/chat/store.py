@@ -11,9 +11,11 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 import attrs
+import msgspec
 
 from dorami_core.base.clock import iso
 from dorami_core.base.principal import Role
+from dorami_core.base.structure import PlainDict
 from dorami_core.chat.model import HISTORY_KEPT, HISTORY_S, HISTORY_SENT, ChatMessage, Receipt
 from dorami_core.hooks.sockets import Delivery, RoomPosition
 
@@ -103,15 +105,17 @@ class ChatStore:
 
     async def send(self, draft: Draft) -> Sent | Repeated | ClientIdReused | Limited:
         message_id, timestamp, limits = str(uuid4()), iso(draft.at), draft.limits
-        body = {
-            "id": message_id,
-            "liveId": draft.live_id,
-            "userId": draft.user_id,
-            "displayName": draft.display_name,
-            "role": draft.role,
-            "message": draft.message,
-            "timestamp": timestamp,
-        }
+        body = PlainDict(
+            {
+                "id": message_id,
+                "liveId": draft.live_id,
+                "userId": draft.user_id,
+                "displayName": draft.display_name,
+                "role": draft.role,
+                "message": draft.message,
+                "timestamp": timestamp,
+            }
+        )
         room = f"chat:{draft.live_id}"
         answer = await self._send(
             [
@@ -125,7 +129,7 @@ class ChatStore:
             [
                 int(draft.at.timestamp() * 1000),
                 message_id,
-                json.dumps(body, ensure_ascii=False, separators=(",", ":"))[:-1],
+                msgspec.json.encode(body)[:-1],
                 hashlib.sha256(draft.message.encode()).hexdigest(),
                 timestamp,
                 uuid4().hex[:8],
