@@ -91,6 +91,9 @@ class Limited:
     is_slow_mode: bool = False
 
 
+Outcome = Sent | Repeated | ClientIdReused | Limited
+
+
 class ChatStore:
     """Every method is one crossing and raises UNAVAILABLE where Redis cannot be reached. What `send` takes the room
     hears from the script itself, so numbers and order are the room's own, whichever process took it."""
@@ -103,7 +106,7 @@ class ChatStore:
         self._window = rooms.register_script(folder.joinpath("window.lua").read_text("utf-8"))
         self._delete = redis.register_script(folder.joinpath("delete.lua").read_text("utf-8"))
 
-    async def send(self, draft: Draft) -> Sent | Repeated | ClientIdReused | Limited:
+    async def send(self, draft: Draft) -> Outcome:
         message_id, timestamp, limits = str(uuid4()), iso(draft.at), draft.limits
         body = PlainDict(
             {
