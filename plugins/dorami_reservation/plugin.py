@@ -93,7 +93,7 @@ class ReservationPlugin(Plugin):
         ]
         return [
             WaitingAnswer(refusal=answer) if isinstance(answer, DoramiError) else WaitingAnswer(place=to_json(answer))
-            for answer in await self._reservations.join_many(tx, wishes)
+            for answer in await self._reservations.join_many(tx, asked[0].wish.product_id, wishes)
         ]
 
     @hookimpl

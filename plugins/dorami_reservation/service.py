@@ -33,35 +33,35 @@ class Reservations:
 
     async def join(self, user: UserIdentity, wish: JoinQueue) -> ReservationView:
         async with self._host.db.transaction() as tx:
-            (answer,) = await self.join_many(tx, [(user, wish)])
+            (answer,) = await self.join_many(tx, wish.product_id, [(user, wish)])
             if isinstance(answer, DoramiError):
                 raise answer
         return answer
 
     async def join_many(
-        self, tx: Tx, asked: Sequence[tuple[UserIdentity, JoinQueue]]
+        self, tx: Tx, product_id: UUID, asked: Sequence[tuple[UserIdentity, JoinQueue]]
     ) -> list[ReservationView | DoramiError]:
-        """In order; each gets a place, or an error that leaves nothing behind."""
+        """Wishes for one product, in order; each gets a place, or an error that leaves nothing behind."""
         answers: list[ReservationView | DoramiError | None] = [await self._refused(tx, *one) for one in asked]
-        open_ = [index for index, answer in enumerate(answers) if answer is None]
-        ids = [new_uuid() for _ in open_]
-        rows = await store.join(tx, [(place, *asked[index]) for place, index in zip(ids, open_, strict=True)])
-        joined: dict[UUID, int] = {}
-        told: dict[UUID, Any] = {}
-        for index, place_id, row in zip(open_, ids, rows, strict=True):
-            _, wish = asked[index]
-            if row["outcome"] != "OK":
-                answers[index] = _refusal(row, wish)
-                continue
-            joined[place_id] = index
-            told[row["variant_id"]] = row
-        # Who asked is answered; his other screens hear with all who wait, not each by an event of his own.
-        for variant_id, row in told.items():
-            self._announce(tx, row)
-            tx.emit(QueueMoved(product_id=row["product_id"], variant_id=variant_id))
+        open_ = {new_uuid(): index for index, answer in enumerate(answers) if answer is None}
+        if not open_:
+            return [answer for answer in answers if answer is not None]
+        rows = await store.join(tx, product_id, [(place, *asked[index]) for place, index in open_.items()])
+        joined: list[UUID] = []
+        moved: dict[UUID, Any] = {}
+        for (place_id, index), row in zip(open_.items(), rows, strict=True):
+            if row["outcome"] == "OK":
+                joined.append(place_id)
+                moved[row["variant_id"]] = row
+            else:
+                answers[index] = _refusal(row, asked[index][1])
         if joined:
-            for place in await self.with_ahead(tx, await store.find_many(tx, list(joined))):
-                answers[joined[place.id]] = place
+            # Who asked is answered; his other screens hear with all who wait, not each by an event of his own.
+            self._announce(tx, moved[next(iter(moved))])
+            for variant_id in moved:
+                tx.emit(QueueMoved(product_id=product_id, variant_id=variant_id))
+            for place in await self.with_ahead(tx, await store.joined(tx, list(moved), joined)):
+                answers[open_[place.id]] = place
         return [answer for answer in answers if answer is not None]
 
     async def _refused(self, tx: Tx, user: UserIdentity, wish: JoinQueue) -> DoramiError | None:

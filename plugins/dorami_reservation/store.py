@@ -66,15 +66,15 @@ def queue_place(place: Row | WaitingPlace) -> QueuePlace:
     return QueuePlace(variant_id=row["variant_id"], number=row["number"])
 
 
-async def join(tx: Tx, asked: Sequence[tuple[UUID, UserIdentity, JoinQueue]]) -> Sequence[Row]:
-    """See the SQL functions; a row for each, in order."""
+async def join(tx: Tx, product_id: UUID, asked: Sequence[tuple[UUID, UserIdentity, JoinQueue]]) -> Sequence[Row]:
+    """See the SQL function; a row for each wish for this product, in order."""
     wishes = [wish for _, _, wish in asked]
     return await tx.fetch(
-        """SELECT * FROM reservation.join_queues($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
-                                                $6::integer[], $7::boolean[])""",
+        """SELECT * FROM reservation.join_queue($1, $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::integer[],
+                                               $7::boolean[]) ORDER BY n""",
+        product_id,
         [place_id for place_id, _, _ in asked],
         [user.id for _, user, _ in asked],
-        [wish.product_id for wish in wishes],
         [wish.color for wish in wishes],
         [wish.size for wish in wishes],
         [wish.quantity for wish in wishes],
@@ -82,8 +82,16 @@ async def join(tx: Tx, asked: Sequence[tuple[UUID, UserIdentity, JoinQueue]]) ->
     )
 
 
-async def find_many(db: Queries, reservation_ids: Sequence[UUID]) -> list[ReservationView]:
-    rows = await db.fetch(_VIEW + "WHERE p.id = ANY($1::uuid[])", list(reservation_ids))
+async def joined(tx: Tx, variant_ids: Sequence[UUID], reservation_ids: Sequence[UUID]) -> list[ReservationView]:
+    """Places that wait for these (locked) variants; each queue is counted through once."""
+    rows = await tx.fetch(
+        """SELECT * FROM (SELECT p.*, core.now() AS server_time,
+                                 row_number() OVER (PARTITION BY variant_id ORDER BY number) AS position
+                          FROM reservation.places p WHERE variant_id = ANY($1::uuid[]) AND status = 'WAITING') line
+           WHERE id = ANY($2::uuid[])""",
+        list(variant_ids),
+        list(reservation_ids),
+    )
     return [view_of(row) for row in rows]
 
 

@@ -60,9 +60,11 @@ async def test_without_the_lock_a_number_is_given_twice(shop: Any) -> None:
     """The control: the product is not locked and the number is looked up."""
     await shop.bench.db.execute(
         """CREATE OR REPLACE FUNCTION reservation.join_queue(
-               p_id uuid, p_user uuid, p_product uuid, p_color text, p_size text, p_quantity integer,
-               p_accept_partial boolean, OUT outcome text, OUT variant_id uuid, OUT available integer,
-               OUT existing uuid, OUT product_id uuid, OUT stream_key text, OUT version bigint
+               p_product uuid, p_ids uuid[], p_users uuid[], p_colors text[], p_sizes text[], p_quantities integer[],
+               p_partial boolean[]
+           ) RETURNS TABLE (
+               n bigint, outcome text, variant_id uuid, available integer, existing uuid, product_id uuid,
+               stream_key text, version bigint
            ) LANGUAGE plpgsql AS $$
            #variable_conflict use_column
            DECLARE next integer;
@@ -72,8 +74,10 @@ async def test_without_the_lock_a_number_is_given_twice(shop: Any) -> None:
                PERFORM pg_sleep(0.02);
                INSERT INTO reservation.places (id, user_id, product_id, variant_id, number, product_name, quantity,
                                                accept_partial)
-                 VALUES (p_id, p_user, p_product, variant_id, next, 'x', p_quantity, p_accept_partial);
+                 VALUES (p_ids[1], p_users[1], p_product, variant_id, next, 'x', p_quantities[1], p_partial[1]);
+               n := 1;
                outcome := 'OK';
+               RETURN NEXT;
            END $$"""
     )
     with pytest.raises(ExceptionGroup) as caught:
