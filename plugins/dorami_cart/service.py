@@ -19,7 +19,6 @@ from dorami_cart.api import (
     Holder,
     PromotedLine,
 )
-from dorami_cart.gathering import Gathering
 from dorami_cart.model import (
     MAX_ADD,
     MAX_CLIENT_ID,
@@ -29,6 +28,7 @@ from dorami_cart.model import (
 )
 from dorami_core.hooks import (
     DoramiError,
+    Gathering,
     Host,
     Money,
     Queries,

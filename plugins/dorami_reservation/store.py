@@ -82,17 +82,31 @@ async def join(tx: Tx, product_id: UUID, asked: Sequence[tuple[UUID, UserIdentit
     )
 
 
-async def joined(tx: Tx, variant_ids: Sequence[UUID], reservation_ids: Sequence[UUID]) -> list[ReservationView]:
-    """Places that wait for these (locked) variants; each queue is counted through once."""
-    rows = await tx.fetch(
-        """SELECT * FROM (SELECT p.*, core.now() AS server_time,
-                                 row_number() OVER (PARTITION BY variant_id ORDER BY number) AS position
-                          FROM reservation.places p WHERE variant_id = ANY($1::uuid[]) AND status = 'WAITING') line
-           WHERE id = ANY($2::uuid[])""",
-        list(variant_ids),
-        list(reservation_ids),
+def joined(row: Row, place_id: UUID, user: UserIdentity, wish: JoinQueue) -> ReservationView:
+    """The place that a row of `join` tells of."""
+    return ReservationView(
+        id=place_id,
+        user_id=user.id,
+        product_id=wish.product_id,
+        variant_id=row["variant_id"],
+        stream_key=row["stream_key"],
+        product_name=row["product_name"],
+        image_url=row["image_url"],
+        color=wish.color,
+        size=wish.size,
+        quantity=wish.quantity,
+        accept_partial=wish.accept_partial,
+        reservation_number=row["number"],
+        status="WAITING",
+        position=row["position"],
+        ahead=[],
+        promoted_quantity=None,
+        item_id=None,
+        promoted_at=None,
+        expires_at=None,
+        created_at=row["created_at"],
+        server_time=row["created_at"],
     )
-    return [view_of(row) for row in rows]
 
 
 async def find(db: Queries, reservation_id: UUID, user_id: UUID | None = None) -> ReservationView | None:

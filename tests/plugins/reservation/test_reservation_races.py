@@ -63,8 +63,9 @@ async def test_without_the_lock_a_number_is_given_twice(shop: Any) -> None:
                p_product uuid, p_ids uuid[], p_users uuid[], p_colors text[], p_sizes text[], p_quantities integer[],
                p_partial boolean[]
            ) RETURNS TABLE (
-               n bigint, outcome text, variant_id uuid, available integer, existing uuid, product_id uuid,
-               stream_key text, version bigint
+               n bigint, outcome text, variant_id uuid, available integer, existing uuid, stream_key text,
+               product_name text, image_url text, number integer, "position" bigint, created_at timestamptz,
+               version bigint
            ) LANGUAGE plpgsql AS $$
            #variable_conflict use_column
            DECLARE next integer;

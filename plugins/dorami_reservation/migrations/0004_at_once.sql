@@ -6,8 +6,8 @@ CREATE FUNCTION reservation.join_queue(
     p_product uuid, p_ids uuid[], p_users uuid[], p_colors text[], p_sizes text[], p_quantities integer[],
     p_partial boolean[]
 ) RETURNS TABLE (
-    n bigint, outcome text, variant_id uuid, available integer, existing uuid, product_id uuid, stream_key text,
-    version bigint
+    n bigint, outcome text, variant_id uuid, available integer, existing uuid, stream_key text, product_name text,
+    image_url text, number integer, "position" bigint, created_at timestamptz, version bigint
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -20,7 +20,7 @@ BEGIN
         CROSS JOIN LATERAL catalog.lock_option(p_product, o.color, o.size) stock
     ), judged AS MATERIALIZED (
         -- Of two wishes of one person for one variant the first is served, and the second finds it.
-        SELECT w.*, o.variant_id, o.stream_key, o.name, o.image_url, o.free,
+        SELECT w.*, o.variant_id, o.stream_key, o.name, o.image_url, o.free, o.waiting,
                coalesce(there.id, nullif(first_value(w.id) OVER same, w.id)) AS existing,
                CASE WHEN o.outcome <> 'OK' THEN o.outcome
                     WHEN there.id IS NOT NULL THEN 'EXISTS'
@@ -44,13 +44,14 @@ BEGIN
         SELECT j.id, j.user_id, p_product, j.variant_id, c.last - count(*) OVER () + row_number() OVER (ORDER BY j.n),
                j.stream_key, j.name, j.image_url, j.color, j.size, j.quantity, j.partial
         FROM judged j CROSS JOIN counted c WHERE j.outcome = 'OK'
-        RETURNING variant_id, quantity, number, accept_partial
+        RETURNING id, variant_id, quantity, number, accept_partial, created_at
     ), written AS MATERIALIZED (
         SELECT catalog.enqueue(p_product, array_agg(p.variant_id ORDER BY p.number), array_agg(p.quantity ORDER BY p.number),
                                array_agg(p.number ORDER BY p.number), array_agg(p.accept_partial ORDER BY p.number)) AS version
         FROM placed p HAVING count(*) > 0
     )
-    SELECT j.n, j.outcome, j.variant_id, j.free, j.existing, p_product, j.stream_key, w.version
-    FROM judged j LEFT JOIN written w ON true ORDER BY j.n;
+    SELECT j.n, j.outcome, j.variant_id, j.free, j.existing, j.stream_key, j.name, j.image_url, p.number,
+           j.waiting + rank() OVER (PARTITION BY j.variant_id, p.id IS NULL ORDER BY j.n), p.created_at, w.version
+    FROM judged j LEFT JOIN placed p ON p.id = j.id LEFT JOIN written w ON true ORDER BY j.n;
 END
 $$;

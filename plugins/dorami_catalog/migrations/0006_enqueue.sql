@@ -1,3 +1,6 @@
+-- Like what it calls, so that it can be inlined: a third of the time.
+ALTER FUNCTION catalog.entry_hash STABLE;
+
 -- Many join the queues of a locked product, in the order given: they are counted, and the ledger gets an entry for each,
 -- chained here and written at once. Returns the product's version.
 CREATE FUNCTION catalog.enqueue(
