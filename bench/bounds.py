@@ -43,6 +43,7 @@ LIMITS: tuple[_Load, ...] = (
             "kernel_bytes_per_stalled": 256 * _KIB,
         },
     ),
+    ("expiry", {"timers": 10_000}, {"lag_p99_ms": 250, "lost": 0, "twice": 0}),
     (
         "reconnect",
         {"clients": 500, "messages": 1000, "gap": 20},

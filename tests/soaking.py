@@ -15,14 +15,20 @@ import pytest
 class Soak:
     """`rounds(short)` counts up to `short`, or until this test's share of `--soak-minutes` is over."""
 
-    def __init__(self, seed: int, seconds: float) -> None:
+    def __init__(self, seed: int, seconds: float, terminal: pytest.TerminalReporter | None = None) -> None:
         self.seed = seed
+        self._terminal = terminal
         self.random = random.Random(seed)
         self._seconds = seconds
 
     @property
     def is_long(self) -> bool:
         return self._seconds > 0
+
+    def tell(self, line: str) -> None:
+        """On the terminal while it runs, under `make soak` alone."""
+        if self.is_long and self._terminal is not None:
+            self._terminal.write_line(f"[{time.strftime('%H:%M:%S')}] {line}")
 
     def rounds(self, short: int) -> Iterator[int]:
         until, turn = time.monotonic() + self._seconds, 0
@@ -50,4 +56,5 @@ def pytest_report_header(config: pytest.Config) -> str:
 def soak(request: pytest.FixtureRequest) -> Soak:
     config, items = request.config, request.session.items
     count = sum(item.get_closest_marker("soak") is not None for item in items)
-    return Soak(config.getoption("--seed"), config.getoption("--soak-minutes") * 60 / max(count, 1))
+    seconds = config.getoption("--soak-minutes") * 60 / max(count, 1)
+    return Soak(config.getoption("--seed"), seconds, config.pluginmanager.get_plugin("terminalreporter"))

@@ -47,26 +47,20 @@ class Reservations:
         if not open_:
             return [answer for answer in answers if answer is not None]
         rows = await store.join(tx, product_id, [(place, *asked[index]) for place, index in open_.items()])
-        moved: dict[UUID, Any] = {}
+        moved = {row["variant_id"]: row for row in rows if row["outcome"] == "OK"}
+        held = await self._held(tx, moved)
         for (place_id, index), row in zip(open_.items(), rows, strict=True):
+            user, wish = asked[index]
             if row["outcome"] == "OK":
-                answers[index] = store.joined(row, place_id, *asked[index])
-                moved[row["variant_id"]] = row
+                answers[index] = store.joined(row, place_id, user, wish, held.get(row["variant_id"], []))
             else:
-                answers[index] = _refusal(row, asked[index][1])
+                answers[index] = _refusal(row, wish)
         if moved:
             # Who asked is answered; his other screens hear with all who wait, not each by an event of his own.
             self._announce(tx, product_id, next(iter(moved.values())))
             for variant_id in moved:
                 tx.emit(QueueMoved(product_id=product_id, variant_id=variant_id))
-        held = await self._held(tx, moved)
-        return [
-            attrs.evolve(answer, ahead=held.get(answer.variant_id, []))
-            if isinstance(answer, ReservationView)
-            else answer
-            for answer in answers
-            if answer is not None
-        ]
+        return [answer for answer in answers if answer is not None]
 
     async def _refused(self, tx: Tx, user: UserIdentity, wish: JoinQueue) -> DoramiError | None:
         if not 1 <= wish.quantity <= MAX_WANTED:

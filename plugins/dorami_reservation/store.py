@@ -11,7 +11,7 @@ import attrs
 from dorami_catalog.api import QueuePlace
 
 from dorami_core.hooks import Queries, Row, Tx, UserIdentity
-from dorami_reservation.api import JoinQueue, ReservationStatus, ReservationView, WaitingPlace
+from dorami_reservation.api import Ahead, JoinQueue, ReservationStatus, ReservationView, WaitingPlace
 
 _VIEW = """SELECT p.*, core.now() AS server_time, CASE WHEN p.status = 'WAITING' THEN
     (SELECT count(*) FROM reservation.places o
@@ -82,7 +82,7 @@ async def join(tx: Tx, product_id: UUID, asked: Sequence[tuple[UUID, UserIdentit
     )
 
 
-def joined(row: Row, place_id: UUID, user: UserIdentity, wish: JoinQueue) -> ReservationView:
+def joined(row: Row, place_id: UUID, user: UserIdentity, wish: JoinQueue, ahead: list[Ahead]) -> ReservationView:
     """The place that a row of `join` tells of."""
     return ReservationView(
         id=place_id,
@@ -99,7 +99,7 @@ def joined(row: Row, place_id: UUID, user: UserIdentity, wish: JoinQueue) -> Res
         reservation_number=row["number"],
         status="WAITING",
         position=row["position"],
-        ahead=[],
+        ahead=ahead,
         promoted_quantity=None,
         item_id=None,
         promoted_at=None,
