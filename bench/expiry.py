@@ -122,7 +122,7 @@ def _set_timers(options: argparse.Namespace, house: House) -> int:
 
 def _hold_s(options: argparse.Namespace) -> int:
     """Longer than it takes to set all of them, with some seconds to see that all are there."""
-    return round(options.over) + 5
+    return int(options.over) + 5
 
 
 def _make(seller: httpx.Client, body: dict[str, Any]) -> str:

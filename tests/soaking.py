@@ -20,6 +20,7 @@ class Soak:
         self._terminal = terminal
         self.random = random.Random(seed)
         self._seconds = seconds
+        self._until: float | None = None
 
     @property
     def is_long(self) -> bool:
@@ -31,10 +32,16 @@ class Soak:
             self._terminal.write_line(f"[{time.strftime('%H:%M:%S')}] {line}")
 
     def rounds(self, short: int) -> Iterator[int]:
-        until, turn = time.monotonic() + self._seconds, 0
-        while turn < short or time.monotonic() < until:
+        turn = 0
+        while turn < short or self.has_time():
             yield turn
             turn += 1
+
+    def has_time(self) -> bool:
+        """Whether this test's share, which begins at the first question, is not over; never in a short slice."""
+        if self._until is None:
+            self._until = time.monotonic() + self._seconds
+        return time.monotonic() < self._until
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
