@@ -23,7 +23,6 @@ from dorami_core import runtime
 
 SUMMARY = "a rush for the last units: who won, who waits, the answers' delay; adds a second beside pgbench"
 JOINING = 32
-P99_MS = 250.0
 BOUNDS = {"service_hot": 2.0, "service_spread": 0.35, "socket_hot": 0.7}
 """What each may be at least, as a share of what pgbench reaches with one whole add per transaction."""
 
@@ -60,8 +59,6 @@ def run(options: argparse.Namespace) -> Outcome:
             if not options.rush_only:
                 results["socket_hot_per_s"] = trio.run(_sustain, options, target, seller, stream, tokens)
             violations += [f"the ledger: {line}" for line in _verify(seller, stream)]
-    if results["answer_p99_ms"] > P99_MS:
-        violations.append(f"answer_p99_ms is {results['answer_p99_ms']:.4g}, allowed are {P99_MS:g}")
     if options.rush_only:
         return Outcome(results, {}, violations)
     with tempfile.TemporaryDirectory(prefix="dorami-bench-") as folder, progress("adding", 1):
