@@ -15,9 +15,9 @@ import pytest
 class Soak:
     """`rounds(short)` counts up to `short`, or until this test's share of `--soak-minutes` is over."""
 
-    def __init__(self, seed: int, seconds: float, terminal: pytest.TerminalReporter | None = None) -> None:
+    def __init__(self, seed: int, seconds: float, plugins: pytest.PytestPluginManager | None = None) -> None:
         self.seed = seed
-        self._terminal = terminal
+        self._plugins = plugins
         self.random = random.Random(seed)
         self._seconds = seconds
         self._until: float | None = None
@@ -28,8 +28,9 @@ class Soak:
 
     def tell(self, line: str) -> None:
         """On the terminal while it runs, under `make soak` alone."""
-        if self.is_long and self._terminal is not None:
-            self._terminal.write_line(f"[{time.strftime('%H:%M:%S')}] {line}")
+        if self.is_long and self._plugins is not None:
+            with self._plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+                self._plugins.get_plugin("terminalreporter").write_line(f"[{time.strftime('%H:%M:%S')}] {line}")
 
     def rounds(self, short: int) -> Iterator[int]:
         turn = 0
@@ -64,4 +65,4 @@ def soak(request: pytest.FixtureRequest) -> Soak:
     config, items = request.config, request.session.items
     count = sum(item.get_closest_marker("soak") is not None for item in items)
     seconds = config.getoption("--soak-minutes") * 60 / max(count, 1)
-    return Soak(config.getoption("--seed"), seconds, config.pluginmanager.get_plugin("terminalreporter"))
+    return Soak(config.getoption("--seed"), seconds, config.pluginmanager)
