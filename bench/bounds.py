@@ -43,6 +43,8 @@ LIMITS: tuple[_Load, ...] = (
             "kernel_bytes_per_stalled": 256 * _KIB,
         },
     ),
+    ("flashsale", {"buyers": 400, "stock": 30}, {"answer_p99_ms": 250}),
+    ("expiry", {"timers": 10_000}, {"lag_p99_ms": 250, "lost": 0, "twice": 0}),
     (
         "reconnect",
         {"clients": 500, "messages": 1000, "gap": 20},

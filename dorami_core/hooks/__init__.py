@@ -2,6 +2,7 @@
 
 from dorami_core.base.clock import Clock, SystemClock, iso
 from dorami_core.base.errors import DoramiError, ErrorCode, Lang, invalid
+from dorami_core.base.gathering import Gathering
 from dorami_core.base.ids import StreamKey, UserId, ViewerId, is_stream_key, new_uuid
 from dorami_core.base.money import CURRENCIES, Money
 from dorami_core.base.principal import ANONYMOUS_NAME, Access, Principal, UserIdentity
@@ -49,6 +50,7 @@ __all__ = [
     "Event",
     "EventMeta",
     "FileAnswer",
+    "Gathering",
     "Host",
     "Lang",
     "Money",

@@ -21,9 +21,9 @@ class CartHooks:
 
     @hookspec
     async def choose_waiting_places(self, tx: Tx, asked: list[AskToWait]) -> list[WaitingAnswer] | None:
-        """There is no stock and these buyers, in the order in which they came, are ready to wait: give each a place in
-        the queue, or refuse. CONFLICT with `available` where units are free after all and nobody waits: the cart tries
-        again. The product may be locked already."""
+        """There is no stock of one product and these buyers, at least one, in the order in which they came, are ready
+        to wait: give each a place in the queue, or refuse. CONFLICT with `available` where units are free after all
+        and nobody waits: the cart tries again. The product may be locked already."""
 
     @hookspec
     async def cart_lines_ended_in_tx(

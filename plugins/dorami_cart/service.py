@@ -20,7 +20,6 @@ from dorami_cart.api import (
     PromotedLine,
 )
 from dorami_cart.extending import Extending
-from dorami_cart.gathering import Gathering
 from dorami_cart.model import (
     MAX_ADD,
     MAX_CLIENT_ID,
@@ -31,6 +30,7 @@ from dorami_cart.model import (
 )
 from dorami_core.hooks import (
     DoramiError,
+    Gathering,
     Host,
     Money,
     Queries,

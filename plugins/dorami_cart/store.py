@@ -62,19 +62,22 @@ async def settle_names(
     tx: Tx, granted: Sequence[tuple[AskToWait, dict[str, Any]]], refused: Sequence[AskToWait]
 ) -> None:
     """Remembers answers, and forgets names that this transaction took in vain."""
-    await tx.execute(
-        """WITH forgotten AS (
-               DELETE FROM cart.adds a USING unnest($4::uuid[], $5::text[]) AS f (user_id, client_id)
-               WHERE a.user_id = f.user_id AND a.client_id = f.client_id AND a.answer IS NULL)
-           UPDATE cart.adds a SET answer = g.answer FROM unnest($1::uuid[], $2::text[], $3::jsonb[])
-                AS g (user_id, client_id, answer)
-           WHERE a.user_id = g.user_id AND a.client_id = g.client_id AND a.answer IS NULL""",
-        [one.user.id for one, _ in granted],
-        [one.wish.client_id for one, _ in granted],
-        [answer for _, answer in granted],
-        [one.user.id for one in refused],
-        [one.wish.client_id for one in refused],
-    )
+    if granted:
+        await tx.execute(
+            """UPDATE cart.adds a SET answer = $3::jsonb -> (g.n - 1)::integer
+               FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS g (user_id, client_id, n)
+               WHERE a.user_id = g.user_id AND a.client_id = g.client_id AND a.answer IS NULL""",
+            [one.user.id for one, _ in granted],
+            [one.wish.client_id for one, _ in granted],
+            [answer for _, answer in granted],
+        )
+    if refused:
+        await tx.execute(
+            """DELETE FROM cart.adds a USING unnest($1::uuid[], $2::text[]) AS f (user_id, client_id)
+               WHERE a.user_id = f.user_id AND a.client_id = f.client_id AND a.answer IS NULL""",
+            [one.user.id for one in refused],
+            [one.wish.client_id for one in refused],
+        )
 
 
 async def put_promoted(tx: Tx, line: PromotedLine) -> CartItemView:

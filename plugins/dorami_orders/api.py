@@ -108,6 +108,8 @@ class PlaceOrder:
     points_to_use: int = 0
     """Minor units."""
     shipping_address: dict[str, Any] | None = None
+    key: str | None = None
+    """Names the wish: said again by the same buyer, the answer is the order that it made, as it is now."""
 
 
 @attrs.frozen(kw_only=True)

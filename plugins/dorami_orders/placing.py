@@ -52,6 +52,10 @@ class Placing:
             # Broadcasts are looked up before the transaction, which would else need a second connection while it
             # holds locks.
             granting = await self._granting(user.id)
+            if wish.key is not None:
+                made = await self._orders.find_by_key(self._host.db, user.id, wish.key)
+                if made is not None:
+                    return made
             try:
                 async with self._host.db.transaction() as tx:
                     return await self._create(tx, user, wish, name, address, granting)
@@ -97,6 +101,7 @@ class Placing:
             "currency": self._host.currency,
             "shipping_address": address,
             "masked_name": mask_name(user.display_name),
+            "request_key": wish.key,
         }
         await self._orders.insert(tx, values, self._unpaid_s, lines)
         await self._cart.complete(tx, lines, order_id)

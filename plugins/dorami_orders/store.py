@@ -116,6 +116,10 @@ class OrderStore:
         row = await db.fetchrow(_VIEW + "WHERE o.id = $1", order_id)
         return None if row is None else _view(row, self._accounts)
 
+    async def find_by_key(self, db: Queries, user_id: UUID, key: str) -> OrderView | None:
+        row = await db.fetchrow(_VIEW + "WHERE o.user_id = $1 AND o.request_key = $2", user_id, key)
+        return None if row is None else _view(row, self._accounts)
+
     async def find_many(self, db: Queries, order_ids: Sequence[str]) -> list[OrderView]:
         rows = await db.fetch(_VIEW + "WHERE o.id = ANY($1::text[]) ORDER BY o.id", list(order_ids))
         return [_view(row, self._accounts) for row in rows]

@@ -80,6 +80,24 @@ def test_slow_consumers(target: list[str], tmp_path: Path) -> None:
     assert "kernel_bytes_per_stalled" in results
 
 
+def test_expiry_with_a_kill_in_the_middle(tmp_path: Path) -> None:
+    results = run_bench("expiry", "--timers", "100", "--over", "2", artefacts=tmp_path)["results"]
+    assert (results["timers"], results["lost"], results["twice"]) == (100, 0, 0)
+    assert results["lag_p50_ms"] > 0
+    assert results["late_by_the_kill"] > 0
+
+
+def test_a_small_flash_sale(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "flashsale", "--buyers", "30", "--stock", "7", "--rush-only"]
+    run = subprocess.run(
+        [*command, "--artefacts", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    results = json.loads(run.stdout.splitlines()[-1])["results"]
+    assert (results["buyers"], results["won"], results["waiting"]) == (30, 7, 23)
+    assert results["answer_p99_ms"] > 0
+
+
 def test_a_target_off_this_machine_is_loaded_by_its_owner_only(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "fanout", "--target", "http://192.0.2.1", "--artefacts", str(tmp_path)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

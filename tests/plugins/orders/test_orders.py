@@ -63,6 +63,16 @@ async def test_what_was_ordered_stays_as_it_was(selling: Any) -> None:
     ]
 
 
+async def test_a_named_order_said_again_is_the_same_one(selling: Any) -> None:
+    product, buyer = await selling.product(5), selling.user()
+    await selling.add(buyer, product)
+    order = await selling.order(buyer, key="tap")
+    await selling.add(buyer, product, 2)
+    assert (await selling.order(buyer, key="tap")).id == order.id
+    assert await selling.stock(product) == (5, 2, 1)
+    await refused(selling.order(selling.user(), key="tap"), "CART_EMPTY")
+
+
 async def test_numbers_of_a_day_ascend_in_the_shops_time_zone(selling: Any) -> None:
     day = await selling.bench.db.fetchval("SELECT to_char(core.now() AT TIME ZONE 'Asia/Seoul', 'YYYYMMDD')")
     numbers = [(await buy(selling))[2].id for _ in range(3)]
