@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.clip import make_clip
 from bench.client import Address
+from bench.clip import make_clip
 from bench.flv_viewers import FlvViewer
 from bench.ingest import make_seller, make_stream
 from bench.loop import LoadClock, Loop, without_collector

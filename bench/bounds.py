@@ -1,6 +1,7 @@
 """What is asked of each bench under the loads that the figures are stated for; another load has none.
 
-Figures of the server's own are asked of this machine's run; `... / peer`, `... / floor` and `... / srs` only where these ran.
+Figures of the server's own are asked of this machine's run; `... / peer`, `... / floor` and `... / srs` only where
+these ran.
 """
 
 from __future__ import annotations

@@ -47,22 +47,19 @@ def make_clip(file: Path, kbps: int) -> None:
         }
         audio = target.add_stream("aac", rate=SAMPLE_RATE)
         audio.bit_rate, audio.layout = 128_000, "stereo"
-        for graph, stream in (
-            (f"testsrc2=size={WIDTH}x{HEIGHT}:rate={FPS}:duration={SECONDS}", video),
-            (f"aevalsrc='0.1*sin(440*2*PI*t)|0.1*sin(441*2*PI*t)':s={SAMPLE_RATE}:d={SECONDS}", audio),
-        ):
+        with av.open(f"testsrc2=size={WIDTH}x{HEIGHT}:rate={FPS}:duration={SECONDS}", format="lavfi") as source:
+            for picture in source.decode(video=0):
+                picture = picture.reformat(format="yuv420p")
+                picture.pict_type = av.video.frame.PictureType.NONE  # the encoder decides
+                target.mux(video.encode(picture))
+            target.mux(video.encode(None))
+        tone = f"aevalsrc='0.1*sin(440*2*PI*t)|0.1*sin(441*2*PI*t)':s={SAMPLE_RATE}:n={FRAME_SAMPLES}:d={SECONDS}"
+        with av.open(tone, format="lavfi") as source:
             resampler = av.AudioResampler("fltp", "stereo", SAMPLE_RATE, frame_size=FRAME_SAMPLES)
-            with av.open(graph, format="lavfi") as source:
-                for frame in source.decode(source.streams[0]):
-                    frames = [frame] if isinstance(frame, av.VideoFrame) else resampler.resample(frame)
-                    for part in frames:
-                        if isinstance(part, av.VideoFrame):
-                            part.pict_type = av.video.frame.PictureType.NONE  # the encoder decides
-                            part = part.reformat(format="yuv420p")
-                        for packet in stream.encode(part):
-                            target.mux(packet)
-            for packet in stream.encode(None):
-                target.mux(packet)
+            for sound in source.decode(audio=0):
+                for part in resampler.resample(sound):
+                    target.mux(audio.encode(part))
+            target.mux(audio.encode(None))
 
 
 def load_clip(file: Path) -> Clip:

@@ -65,6 +65,6 @@ if __name__ == "__main__":
     follow_parent()
     end_with_stdin()
     try:
-        trio.run(publish, Path(sys.argv[1]), *sys.argv[2:])
+        trio.run(publish, Path(sys.argv[1]), sys.argv[2], sys.argv[3])
     except* (PublishFailed, OSError) as group:
         sys.exit(f"publisher: {group.exceptions[0]!r}")
