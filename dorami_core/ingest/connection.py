@@ -11,8 +11,10 @@ from dorami_core.base.settings import RtmpSettings
 from dorami_core.ingest.gate import Publication, PublishGate, PublishRefused, PublishRequest
 from dorami_core.ingest.limits import Counters, RtmpLimits
 from dorami_core.ingest.session import (
+    CodecRefused,
     Event,
     MediaReceived,
+    PingAnswered,
     PublishFinished,
     PublishRequested,
     ServerSession,
@@ -24,6 +26,7 @@ E = TypeVar("E", bound=Exception)
 log = structlog.get_logger(__name__)
 
 _STALLED = "sent nothing for {} s"
+_PING_S = 2.0
 
 
 class _Closed(Exception):
@@ -139,6 +142,7 @@ class RtmpConnection:
     async def _pump(self, publication: Publication) -> None:
         """Packets go to the publication until the peer says goodbye."""
         write = publication.write
+        pinged_s = -_PING_S
         with trio.CancelScope() as idle:
             while True:
                 events = self._take_events()
@@ -146,12 +150,22 @@ class RtmpConnection:
                     if isinstance(event, MediaReceived):
                         write(event.packet)
                         self._counters.packets_in += 1
+                    elif isinstance(event, PingAnswered):
+                        if event.value == _ping_value(pinged_s):
+                            publication.note_round_trip(trio.current_time() - pinged_s)
+                    elif isinstance(event, CodecRefused):
+                        publication.note_codec(event.kind, event.codec)
                     elif isinstance(event, PublishFinished):
                         self._events = events[number:]
                         return
                     else:
                         self._note_end(event)
-                idle.deadline = trio.current_time() + self._idle_s
+                now_s = trio.current_time()
+                if now_s - pinged_s >= _PING_S:
+                    pinged_s = now_s
+                    self._session.ping(_ping_value(pinged_s))
+                    await self._flush()
+                idle.deadline = now_s + self._idle_s
                 await self._receive(self._limits.receive_bytes)
         self._counters.stalled += 1
         raise _Closed(_STALLED.format(self._idle_s))
@@ -213,6 +227,10 @@ class RtmpConnection:
                     pass
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
+
+
+def _ping_value(at_s: float) -> int:
+    return int(at_s * 1000) & 0xFFFFFFFF
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:

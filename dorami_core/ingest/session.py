@@ -10,7 +10,7 @@ from dorami_core.ingest import amf0
 from dorami_core.ingest import commands as cmd
 from dorami_core.ingest import messages as msg
 from dorami_core.ingest.chunks import ChunkReader, ChunkWriter
-from dorami_core.ingest.codecs import is_playable, unsupported_codec
+from dorami_core.ingest.codecs import codec_name, is_playable, unsupported_codec
 from dorami_core.ingest.commands import Command
 from dorami_core.ingest.handshake import ServerHandshake
 from dorami_core.ingest.messages import Message, MessageType, RtmpProtocolError
@@ -40,6 +40,21 @@ class MediaReceived:
 
 
 @attrs.frozen
+class PingAnswered:
+    """`value` is that of the `ping`."""
+
+    value: int
+
+
+@attrs.frozen
+class CodecRefused:
+    """Comes before the SessionEnded that it is the cause of."""
+
+    kind: MediaKind
+    codec: str
+
+
+@attrs.frozen
 class PublishFinished:
     """The publisher said goodbye; the connection may still be used."""
 
@@ -55,7 +70,7 @@ class SessionEnded:
     sentence: str
 
 
-Event: TypeAlias = PublishRequested | MediaReceived | PublishFinished | SessionEnded
+Event: TypeAlias = PublishRequested | MediaReceived | PingAnswered | CodecRefused | PublishFinished | SessionEnded
 _State: TypeAlias = Literal["connecting", "connected", "asking", "publishing", "ended"]
 
 
@@ -146,6 +161,11 @@ class ServerSession:
         if self._state == "publishing":
             self._reject(sentence)
 
+    def ping(self, value: int) -> None:
+        """Asks a publisher to answer with this number of 32 bits; not all encoders do."""
+        if self._state == "publishing":
+            self._send(msg.user_control(msg.UserControl.PING_REQUEST, value))
+
     def _reject(self, sentence: str) -> None:
         self._command(cmd.on_status("error", "NetStream.Publish.Rejected", sentence), self._publishing_on)
         self._state = "ended"
@@ -186,6 +206,8 @@ class ServerSession:
                 event, value = msg.read_user_control(message)
                 if event == msg.UserControl.PING_REQUEST:
                     self._send(msg.user_control(msg.UserControl.PING_RESPONSE, value))
+                elif event == msg.UserControl.PING_RESPONSE:
+                    events.append(PingAnswered(value))
             case MessageType.ACKNOWLEDGEMENT | MessageType.SET_PEER_BANDWIDTH:
                 pass  # we send too little for a window to matter
             case _:
@@ -203,6 +225,7 @@ class ServerSession:
         packet = MediaPacket(_MEDIA_KINDS[MessageType(message.type_id)], message.timestamp, message.payload)
         sentence = unsupported_codec(packet)
         if sentence is not None:
+            events.append(CodecRefused(packet.kind, codec_name(packet)))
             self.dismiss(sentence)
             self._end(events, "codec", sentence)
         elif is_playable(packet):

@@ -144,6 +144,7 @@ async def test_clip_arrives_whole(clip: Path, encoder: Callable[[Path, str], lis
         check_media(recorder)
         check_metadata(recorder, 320)
         assert recorder.finished
+        assert recorder.round_trips, "it answers a ping"
         assert recorder.request.secret == SECRET
         assert recorder.request.stream_key == "show-1"
         assert studio.server.statistics().protocol_errors == 0
@@ -247,6 +248,8 @@ async def test_other_codecs_are_named(clip: Path, codecs: list[str], advice: str
         await studio.gate.last.left.wait()
         assert not studio.gate.last.finished
         assert [packet for packet in studio.gate.last.packets if packet.kind is not MediaKind.DATA] == []
+        assert studio.gate.last.refused_codec is not None
+        assert advice in studio.gate.last.refused_codec[1]
 
 
 async def test_enhanced_rtmp_is_named() -> None:

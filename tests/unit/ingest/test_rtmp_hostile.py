@@ -20,7 +20,7 @@ from dorami_core.ingest.client import RtmpPublisher, open_publisher
 from dorami_core.ingest.gate import PublishRefused, PublishRequest
 from dorami_core.ingest.limits import RtmpLimits
 from dorami_core.ingest.server import RtmpServer
-from dorami_core.media.packets import MediaPacket
+from dorami_core.media.packets import MediaKind, MediaPacket
 
 pytestmark = pytest.mark.plain_trio
 
@@ -51,6 +51,12 @@ class Taken:
 
     def finish(self) -> None:
         pass
+
+    def note_round_trip(self, seconds: float) -> None:
+        assert seconds >= 0
+
+    def note_codec(self, kind: MediaKind, codec: str) -> None:
+        assert codec
 
     async def wait_cut(self) -> str:
         await trio.sleep_forever()

@@ -19,6 +19,7 @@ from dorami_core.ingest.commands import Command
 from dorami_core.ingest.handshake import ClientHandshake, ServerHandshake
 from dorami_core.ingest.messages import Message, MessageType, RtmpProtocolError
 from dorami_core.ingest.session import (
+    CodecRefused,
     Event,
     MediaReceived,
     PublishFinished,
@@ -291,7 +292,9 @@ def test_what_is_no_picture_is_left_out() -> None:
 def test_other_codecs_end_it_with_a_sentence(type_id: int, payload: bytes, codec: str, advice: str) -> None:
     peer = Peer()
     peer.publish()
-    (event,) = peer.message(type_id, payload)
+    refused, event = peer.message(type_id, payload)
+    assert isinstance(refused, CodecRefused)
+    assert codec in refused.codec
     assert isinstance(event, SessionEnded)
     assert event.cause == "codec"
     assert codec in event.sentence
