@@ -13,6 +13,7 @@ import pytest
 from dorami_orders.api import OrderStatus, PaymentMethod, ShippingStatus
 
 from dorami_core.hooks.host import StreamStatus
+from dorami_core.ingest.meter import Verdict
 from dorami_core.restream.model import Platform, RunStatus
 
 PACKAGE = Path(dorami_storefront.__file__).parent
@@ -42,6 +43,9 @@ def built() -> set[str]:
         "js_platform_": get_args(Platform),
         "js_restream_": get_args(RunStatus),
         "js_cause_": TOLD_CAUSES,
+        "js_signal_": get_args(Verdict),
+        "js_signal_advice_": ["SLOW", "LONG_KEYFRAMES", "SILENT"],
+        "js_signal_refused_": ["video", "audio"],
     }
     texts = [file.read_text("utf-8") for file in [*TEMPLATES, *SCRIPTS]]
     prefixes = {prefix for text in texts for pair in BUILT.findall(text) for prefix in pair if prefix}
