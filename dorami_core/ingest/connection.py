@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from typing import TypeVar
 
 import structlog
@@ -14,7 +16,6 @@ from dorami_core.ingest.session import (
     CodecRefused,
     Event,
     MediaReceived,
-    PingAnswered,
     PublishFinished,
     PublishRequested,
     ServerSession,
@@ -26,7 +27,9 @@ E = TypeVar("E", bound=Exception)
 log = structlog.get_logger(__name__)
 
 _STALLED = "sent nothing for {} s"
-_PING_S = 2.0
+_LOOK_S = 2.0
+_TCPI_RTT = 68
+"""Offset of `tcpi_rtt`, microseconds, in Linux's `struct tcp_info`."""
 
 
 class _Closed(Exception):
@@ -142,7 +145,7 @@ class RtmpConnection:
     async def _pump(self, publication: Publication) -> None:
         """Packets go to the publication until the peer says goodbye."""
         write = publication.write
-        pinged_s = -_PING_S
+        looked_s = -_LOOK_S
         with trio.CancelScope() as idle:
             while True:
                 events = self._take_events()
@@ -150,9 +153,6 @@ class RtmpConnection:
                     if isinstance(event, MediaReceived):
                         write(event.packet)
                         self._counters.packets_in += 1
-                    elif isinstance(event, PingAnswered):
-                        if event.value == _ping_value(pinged_s):
-                            publication.note_round_trip(trio.current_time() - pinged_s)
                     elif isinstance(event, CodecRefused):
                         publication.note_codec(event.kind, event.codec)
                     elif isinstance(event, PublishFinished):
@@ -161,14 +161,20 @@ class RtmpConnection:
                     else:
                         self._note_end(event)
                 now_s = trio.current_time()
-                if now_s - pinged_s >= _PING_S:
-                    pinged_s = now_s
-                    self._session.ping(_ping_value(pinged_s))
-                    await self._flush()
+                if now_s - looked_s >= _LOOK_S:
+                    looked_s = now_s
+                    self._note_round_trip(publication)
                 idle.deadline = now_s + self._idle_s
                 await self._receive(self._limits.receive_bytes)
         self._counters.stalled += 1
         raise _Closed(_STALLED.format(self._idle_s))
+
+    def _note_round_trip(self, publication: Publication) -> None:
+        """As TCP has measured it. A ping would do more harm: what an encoder has not read when it closes makes the
+        kernel drop what it has not sent, its goodbye too."""
+        if isinstance(self._stream, trio.SocketStream) and hasattr(socket, "TCP_INFO"):
+            told = self._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCPI_RTT + 4)
+            publication.note_round_trip(int.from_bytes(told[_TCPI_RTT:], sys.byteorder) / 1e6)
 
     async def _watch_cut(self, publication: Publication) -> None:
         reason = await publication.wait_cut()
@@ -227,10 +233,6 @@ class RtmpConnection:
                     pass
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
-
-
-def _ping_value(at_s: float) -> int:
-    return int(at_s * 1000) & 0xFFFFFFFF
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:

@@ -43,7 +43,7 @@ class Publication(Protocol):
         ...
 
     def note_round_trip(self, seconds: float) -> None:
-        """How long the publisher took to answer a ping."""
+        """Of the connection, as measured by now."""
         ...
 
     def note_codec(self, kind: MediaKind, codec: str) -> None:

@@ -40,13 +40,6 @@ class MediaReceived:
 
 
 @attrs.frozen
-class PingAnswered:
-    """`value` is that of the `ping`."""
-
-    value: int
-
-
-@attrs.frozen
 class CodecRefused:
     """Comes before the SessionEnded that it is the cause of."""
 
@@ -70,7 +63,7 @@ class SessionEnded:
     sentence: str
 
 
-Event: TypeAlias = PublishRequested | MediaReceived | PingAnswered | CodecRefused | PublishFinished | SessionEnded
+Event: TypeAlias = PublishRequested | MediaReceived | CodecRefused | PublishFinished | SessionEnded
 _State: TypeAlias = Literal["connecting", "connected", "asking", "publishing", "ended"]
 
 
@@ -161,11 +154,6 @@ class ServerSession:
         if self._state == "publishing":
             self._reject(sentence)
 
-    def ping(self, value: int) -> None:
-        """Asks a publisher to answer with this number of 32 bits; not all encoders do."""
-        if self._state == "publishing":
-            self._send(msg.user_control(msg.UserControl.PING_REQUEST, value))
-
     def _reject(self, sentence: str) -> None:
         self._command(cmd.on_status("error", "NetStream.Publish.Rejected", sentence), self._publishing_on)
         self._state = "ended"
@@ -206,8 +194,6 @@ class ServerSession:
                 event, value = msg.read_user_control(message)
                 if event == msg.UserControl.PING_REQUEST:
                     self._send(msg.user_control(msg.UserControl.PING_RESPONSE, value))
-                elif event == msg.UserControl.PING_RESPONSE:
-                    events.append(PingAnswered(value))
             case MessageType.ACKNOWLEDGEMENT | MessageType.SET_PEER_BANDWIDTH:
                 pass  # we send too little for a window to matter
             case _:

@@ -133,8 +133,8 @@ class Relay:
             return False
         if packet.kind is not MediaKind.VIDEO or packet.is_sequence_header:
             return True
-        if body[0] & 0x0F == 7 and len(body) > 1 and body[1] == 2:
-            return False  # AVC end of sequence: another publisher may go on in this same stream
+        if packet.ends_sequence:
+            return False  # another publisher may go on in this same stream
         return packet.is_keyframe or not self._needs_keyframe
 
     def end(self) -> None:

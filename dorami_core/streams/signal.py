@@ -26,8 +26,8 @@ class Signal:
     """`verdict` is what is worst about it: "GOOD"; "SLOW", where media comes slower than it plays or frames are left
     out; "LONG_KEYFRAMES", above four seconds; "SILENT"; "NONE" where nobody publishes, and all else is empty then.
 
-    Rates are of the last five seconds, `dropped_frames` of the whole; `round_trip_ms` is None for an encoder that
-    answers no ping.
+    Rates are of the last five seconds, `dropped_frames` of the whole; `round_trip_ms` is None where it is not
+    known (SRS).
     """
 
     verdict: Verdict

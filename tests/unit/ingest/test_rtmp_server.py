@@ -114,27 +114,14 @@ async def test_start_is_said_after_the_gate(nursery: trio.Nursery) -> None:
         assert gate.entered.is_set()
 
 
-async def test_the_round_trip_is_measured_by_a_ping(nursery: trio.Nursery) -> None:
+async def test_the_round_trip_is_measured(nursery: trio.Nursery) -> None:
     gate = FakeGate()
     port = await start(nursery, make_server(gate))
     publisher = await open_publisher(nursery, HOST, port, "key", SECRET)
     await publisher.send(video())
     await gate.last.wait_round_trip()
-    assert 0 <= gate.last.round_trips[0] < 60
+    assert 0 < gate.last.round_trips[0] < 60
     await publisher.close()
-
-
-async def test_an_answer_to_no_ping_of_ours_is_nothing(nursery: trio.Nursery) -> None:
-    gate = FakeGate()
-    server = make_server(gate)
-    port = await start(nursery, server)
-    async with await trio.open_tcp_stream(HOST, port) as stream:
-        answer = ChunkWriter().write(Message(4, 0, 0, b"\x00\x07\x00\x00\x00\x05"), 2)
-        await stream.send_all(opening() + answer * 3 + media(video()))
-        await gate.entered.wait()
-        await gate.last.wait_packets(1)
-        assert gate.last.round_trips == []
-    assert server.statistics().protocol_errors == 0
 
 
 async def test_media_sent_without_waiting_is_not_lost(nursery: trio.Nursery) -> None:
