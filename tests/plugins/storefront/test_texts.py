@@ -26,9 +26,14 @@ BUILT = re.compile(r'\bt\("([a-z0-9_]+_)" ~|`([a-z0-9_]+_)\$\{')
 TOLD_CAUSES = ("UNREACHABLE", "REFUSED", "LOST", "STALLED", "OVER_LIMIT", "WORKER")
 
 
+SENTENCE = re.compile(r'return \["(js_[a-z0-9_]+)", \{')
+
+
 def used(files: list[Path]) -> set[str]:
     text = "\n".join(file.read_text("utf-8") for file in files)
-    return set(NAMED.findall(text)) | {key for pair in CHOSEN.findall(text) for key in pair}
+    return (
+        set(NAMED.findall(text)) | set(SENTENCE.findall(text)) | {key for pair in CHOSEN.findall(text) for key in pair}
+    )
 
 
 def built() -> set[str]:

@@ -298,6 +298,9 @@ async def test_what_the_player_takes_is_relayed(video: str, audio: str, names: t
         assert {codec_name(packet) for packet in packets if packet.kind is kind} == {name}
     pictures = [p for p in packets if p.kind is MediaKind.VIDEO and not p.is_sequence_header and not p.ends_sequence]
     assert len(pictures) == FRAMES
+    assert [p.timestamp_ms for p in pictures] == sorted(p.timestamp_ms for p in pictures)
+    if names[0] == "H.264":
+        assert len({p.payload[2:5] for p in pictures}) > 1, "B-frames: composition times come through"
     keys = [number for number, packet in enumerate(pictures) if packet.is_keyframe]
     assert keys[0] == 0
     assert GOP - 2 < keys[-1] <= GOP, "x265 puts pictures that are shown before it behind it"

@@ -32,6 +32,13 @@ describe("a signal's words", () => {
     expect(advice({ ...none, refused: { kind: "video", codec: "VP9" } })).toEqual(["js_signal_refused_video", { codec: "VP9" }]);
   });
 
+  it("warns of codecs that not every phone plays", () => {
+    expect(advice({ ...good, videoCodec: "HEVC", audioCodec: "Opus" })).toEqual(["js_signal_narrow_video", { codec: "HEVC" }]);
+    expect(advice({ ...good, audioCodec: "Opus" })).toEqual(["js_signal_narrow_audio", { codec: "Opus" }]);
+    expect(advice({ ...good, audioCodec: "MP3" })).toBeNull();
+    expect(advice({ ...good, videoCodec: null })).toBeNull();
+  });
+
   it("shows what is known", () => {
     expect(figures(good, same)).toEqual([
       ["js_restream_bitrate", "2.5 Mbit/s"],

@@ -30,8 +30,16 @@ export const LIGHTS: Readonly<Record<Signal["verdict"], string>> = {
 export function advice(signal: Signal): Sentence | null {
   const { verdict, refused, keyframeIntervalMs } = signal;
   if (refused) return [`js_signal_refused_${refused.kind}`, { codec: refused.codec }];
-  if (verdict === "GOOD" || verdict === "NONE") return null;
+  if (verdict === "GOOD") return narrow(signal);
+  if (verdict === "NONE") return null;
   return [`js_signal_advice_${verdict.toLowerCase()}`, verdict === "LONG_KEYFRAMES" ? { seconds: seconds(keyframeIntervalMs ?? 0) } : {}];
+}
+
+/** A codec that some phones do not play. */
+function narrow({ videoCodec, audioCodec }: Signal): Sentence | null {
+  if (videoCodec !== null && videoCodec !== "H.264") return ["js_signal_narrow_video", { codec: videoCodec }];
+  if (audioCodec === "Opus") return ["js_signal_narrow_audio", { codec: audioCodec }];
+  return null;
 }
 
 /** Label and figure of each number that is known. */
