@@ -286,8 +286,10 @@ def pyav_codecs(url: str, video: str, audio: str, frames: int) -> list[str]:
         ("libx264", "libmp3lame", ("H.264", "MP3")),
     ],
 )
-async def test_what_the_player_takes_is_relayed(video: str, audio: str, names: tuple[str, str]) -> None:
-    """Published by FFmpeg (in PyAV), relayed, and what somebody who joins late is sent can be decoded."""
+async def test_what_the_player_takes_is_relayed_and_kept(
+    video: str, audio: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """Published by FFmpeg (in PyAV), relayed, and what somebody who joins late is sent can be decoded, and recorded."""
     async with open_studio() as studio:
         done = await studio.run(*pyav_codecs(studio.url(), video, audio, FRAMES))
         assert done.returncode == 0, done.stderr
@@ -314,10 +316,14 @@ async def test_what_the_player_takes_is_relayed(video: str, audio: str, names: t
                 await trio.sleep(0.01)
         with hub.subscribe("key") as subscription:
             data = await subscription.__anext__()
-    with av.open(BytesIO(data), format="flv") as late:
-        decoded = list(late.decode(late.streams.video[0], late.streams.audio[0]))
-    assert sum(isinstance(frame, av.VideoFrame) for frame in decoded) >= FRAMES - GOP
-    assert any(isinstance(frame, av.AudioFrame) for frame in decoded)
+    file = tmp_path / "kept.mp4"
+    worker = [sys.executable, "-m", "dorami_core.media.workers.record", str(file)]
+    await trio.run_process(worker, stdin=data, capture_stdout=True)
+    for source in (BytesIO(data), str(file)):
+        with av.open(source) as late:
+            decoded = list(late.decode(late.streams.video[0], late.streams.audio[0]))
+        assert sum(isinstance(frame, av.VideoFrame) for frame in decoded) >= FRAMES - GOP
+        assert any(isinstance(frame, av.AudioFrame) for frame in decoded)
 
 
 @pytest.mark.parametrize(
