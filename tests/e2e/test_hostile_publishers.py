@@ -11,7 +11,6 @@ import psutil
 import pytest
 import trio
 from hostile_publishers import ATTACKS, Victim, half_open
-from soaking import Soak
 
 from bench.video import watch
 from dorami_core.media.packets import MediaKind, MediaPacket
@@ -26,9 +25,9 @@ FRAME_MS = 34
 EXEMPT = {"DORAMI_LIMITS__EXEMPT_ADDRESSES": '["127.0.0.1"]'}
 
 
-@pytest.mark.soak
-async def test_a_broadcast_goes_on_beside_hostile_publishers(short_tmp: Path, soak: Soak) -> None:
-    """The seed of each is its number. They know the key of a broadcast of their own and get in."""
+async def test_a_broadcast_goes_on_beside_hostile_publishers(short_tmp: Path) -> None:
+    """The seed of each is its number. They know the key of a broadcast of their own and get in. A longer run is in
+    tests/unit/ingest."""
     times: list[int] = []
     news = trio.Event()
 
@@ -53,7 +52,7 @@ async def test_a_broadcast_goes_on_beside_hostile_publishers(short_tmp: Path, so
         before = 0
         async with trio.open_nursery() as nursery:
             await nursery.start(watch, server.edge, "demo", see)
-            for number in soak.rounds(HOSTILE):
+            for number in range(HOSTILE):
                 attack = ATTACKS[number % len(ATTACKS)]
                 chance = Random(number)
                 if attack is half_open:
