@@ -76,8 +76,9 @@ class EdgeSettings:
 @attrs.frozen
 class MediaSettings:
     server: str = attrs.field(default="embedded", validator=attrs.validators.in_(("embedded", "srs")))
-    flv_interval_s: float = attrs.field(default=0.06, validator=positive)
+    flv_interval_s: float = attrs.field(default=0.05, validator=positive)
     viewer_queue_max_bytes: int = attrs.field(default=4_000_000, validator=positive)
+    viewer_cut_s: float = attrs.field(default=10, validator=positive)
     hls_segment_s: float = attrs.field(default=1.0, validator=positive)
     hls_window: int = attrs.field(default=6, validator=positive)
     thumbnail_s: float = attrs.field(default=10, validator=positive)

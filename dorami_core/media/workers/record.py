@@ -30,7 +30,9 @@ def record(file: str) -> None:
         av.open("pipe:0", format="flv", options=PROBE) as source,
         av.open(file, "w", format="mp4", options=OPTIONS) as target,
     ):
-        streams = {s.index: target.add_stream_from_template(s) for s in source.streams if s.type in ("audio", "video")}
+        # opaque: a copy needs no encoder, and for AV1 the decoder's name is none of one
+        tracks = [stream for stream in source.streams if stream.type in ("audio", "video")]
+        streams = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in tracks}
         last: dict[int, int] = {}
         for packet in source.demux(*(source.streams[index] for index in streams)):
             if packet.dts is None or packet.pts is None:

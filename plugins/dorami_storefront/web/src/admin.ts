@@ -5,6 +5,7 @@ import { submits } from "./deskForms";
 import { find, toast } from "./dom";
 import { newProduct } from "./forms";
 import { api, readJson, sayError, t } from "./page";
+import { signalCard } from "./signalCard";
 
 const HOLD_MS = 2000;
 /** What one press gives to all who hold a product. */
@@ -75,6 +76,8 @@ function broadcast({ streamKey, products, shownIn, pinnedProductId }: Broadcast)
       location.reload();
     });
   }
+  const signal = document.querySelector<HTMLElement>("[data-signal]");
+  if (signal) signalCard(signal, `${path}/signal`);
   chatLog(find<HTMLDetailsElement>("[data-chat-log]"), streamKey);
   const stock = new Map(products.map((product) => [product.id, product]));
   for (const row of document.querySelectorAll<HTMLElement>("[data-product]")) productRow(row, stock, streamKey);
