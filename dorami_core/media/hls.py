@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -18,7 +18,8 @@ from dorami_core.base.supervision import Backoff
 from dorami_core.media.cutting import Part
 from dorami_core.media.flv import FlvReader
 from dorami_core.media.hub import RelayHub
-from dorami_core.media.playlist import Playlist, TooFarAhead
+from dorami_core.media.live_hls import Gone, LiveHls
+from dorami_core.media.playlist import Playlist
 from dorami_core.media.relay import Relay
 from dorami_core.media.viewer import Subscription
 from dorami_core.media.workers.worker import Progress, WorkerFailed, run_worker
@@ -29,12 +30,8 @@ LINGER_S = 30.0
 """All stays for so long after the end, so that every player reaches it."""
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.25, 5.0
 HEALTHY_AFTER_S = 10.0
-RETRY_AFTER_MS = 1000
 _PLAYLIST = re.compile(r"([a-z0-9-]{4,64})\.m3u8")
 _MEDIA = re.compile(r"([a-z0-9-]{4,64})-([spi])(\d{1,15})\.(?:m4s|mp4)")
-_NUMBER = re.compile(r"\d{1,15}")
-Gone = Callable[[], Awaitable[None]]
-"""Returns when the client that asks has left."""
 
 
 @attrs.frozen
@@ -52,27 +49,17 @@ class HlsStatistics:
 
 
 class _Broadcast:
-    def __init__(self, playlist: Playlist) -> None:
-        self.playlist = playlist
-        self.news = trio.Event()
+    def __init__(self, live: LiveHls) -> None:
+        self.live = live
         self.pid: int | None = None
         self.restarts = 0
         self.sources = 0
-        self.waiting = 0
 
     def started(self, pid: int) -> None:
         self.pid = pid
 
-    def tell(self) -> None:
-        news, self.news = self.news, trio.Event()
-        news.set()
-
-    def end(self) -> None:
-        self.playlist.end()
-        self.tell()
-
     def statistics(self) -> HlsStatistics:
-        kept = self.playlist.statistics()
+        kept = self.live.playlist.statistics()
         return HlsStatistics(
             pid=self.pid,
             restarts=self.restarts,
@@ -80,7 +67,7 @@ class _Broadcast:
             segments=kept.segments,
             parts=kept.parts,
             bytes=kept.bytes,
-            waiting=self.waiting,
+            waiting=self.live.waiting,
         )
 
 
@@ -88,10 +75,10 @@ class _Run:
     """One run of a worker. Feeds it, and says when what it makes came in: the first bytes of a subscription reach up
     to now, and so does what follows a jump of the publisher's clock."""
 
-    def __init__(self, relay: Relay, subscription: Subscription, broadcast: _Broadcast) -> None:
+    def __init__(self, relay: Relay, subscription: Subscription, live: LiveHls) -> None:
         self._relay = relay
         self._subscription = subscription
-        self._broadcast = broadcast
+        self._live = live
         self._zero_s: float | None = None
         self._seams = 0
 
@@ -109,7 +96,7 @@ class _Run:
         self._seams = self._relay.statistics().seams
 
     def progressed(self, frame: Progress) -> None:
-        playlist = self._broadcast.playlist
+        playlist = self._live.playlist
         if "init" in frame:
             playlist.begin_source(frame["init"])
             return
@@ -118,7 +105,7 @@ class _Run:
             self._anchor(part.time_ms + part.duration_ms)
         assert self._zero_s is not None
         playlist.add(part, datetime.fromtimestamp(self._zero_s + part.time_ms / 1000, UTC))
-        self._broadcast.tell()
+        self._live.tell()
 
 
 class HlsWriter:
@@ -129,7 +116,7 @@ class HlsWriter:
         self._settings = settings
         self._nursery = nursery
         self._broadcasts: dict[str, _Broadcast] = {}
-        self._waiting = 0
+        self._limiter = trio.CapacityLimiter(settings.hls_max_waiting)
         self._closing = False
 
     async def run(self, stream_key: str) -> None:
@@ -146,11 +133,11 @@ class HlsWriter:
         # Numbers go on from one broadcast of a key to the next: players and caches keep segments by their name.
         first_number = int(time.time())
         playlist = Playlist(stream_key, first_number, settings.hls_window, round(settings.hls_part_s * 1000))
-        broadcast = self._broadcasts[stream_key] = _Broadcast(playlist)
+        broadcast = self._broadcasts[stream_key] = _Broadcast(LiveHls(playlist, self._limiter))
         try:
             await self._write(relay, broadcast)
         finally:
-            broadcast.end()
+            broadcast.live.end()
             if relay.ended and not self._closing:
                 self._nursery.start_soon(self._linger, stream_key, broadcast)
             else:
@@ -168,11 +155,11 @@ class HlsWriter:
         while not relay.ended:
             began = trio.current_time()
             with relay.subscribe(settings.viewer_queue_max_bytes, one_source=True) as subscription:
-                run = _Run(relay, subscription, broadcast)
+                run = _Run(relay, subscription, broadcast.live)
                 try:
                     await run_worker(
                         "dorami_core.media.workers.hls",
-                        [str(part_ms), str(segment_ms), str(broadcast.playlist.target_s or 0)],
+                        [str(part_ms), str(segment_ms), str(broadcast.live.playlist.target_s or 0)],
                         feed=run,
                         on_start=broadcast.started,
                         on_progress=run.progressed,
@@ -201,83 +188,17 @@ class HlsWriter:
             del self._broadcasts[stream_key]
 
     async def read(self, name: str, query: Mapping[str, str], gone: Gone) -> bytes:
-        """`{streamKey}.m3u8` or what it names; NOT_FOUND for all else.
-
-        A reload with `_HLS_msn` (and `_HLS_part`) waits until the playlist has it, and the part that is hinted at is
-        waited for (RFC 8216bis, 6.2.5.2 and 6.2.6): VALIDATION_FAILED for one too far ahead or malformed, UNAVAILABLE
-        after three target durations, or with `media.hls_max_waiting` waiting; trio.ClosedResourceError once `gone`.
-        """
+        """`{streamKey}.m3u8` or what it names, as `LiveHls` gives it; NOT_FOUND for all else."""
         match = _PLAYLIST.fullmatch(name) or _MEDIA.fullmatch(name)
         broadcast = self._broadcasts.get(match[1]) if match else None
-        if match is None or broadcast is None or not broadcast.playlist.has_text:
+        if match is None or broadcast is None:
             raise DoramiError("NOT_FOUND")
         if match.re is _PLAYLIST:
-            return await self._read_playlist(broadcast, query, gone)
-        data = await self._read_media(broadcast, match[2], int(match[3]), gone)
-        if data is None:
-            raise DoramiError("NOT_FOUND")
-        return data
-
-    async def _read_playlist(self, broadcast: _Broadcast, query: Mapping[str, str], gone: Gone) -> bytes:
-        playlist = broadcast.playlist
-        segment, part = _asked_number(query, "_HLS_msn"), _asked_number(query, "_HLS_part")
-        if segment is None and part is not None:
-            raise DoramiError("VALIDATION_FAILED", field="_HLS_part", problem="needs _HLS_msn")
-        if segment is not None:
-            try:
-                is_there = playlist.reaches(segment, part)
-            except TooFarAhead:
-                raise DoramiError("VALIDATION_FAILED", field="_HLS_msn", problem="too far ahead") from None
-            if not is_there:
-                await self._wait(broadcast, lambda: playlist.reaches(segment, part), gone)
-        return playlist.text()
-
-    async def _read_media(self, broadcast: _Broadcast, kind: str, number: int, gone: Gone) -> bytes | None:
-        playlist = broadcast.playlist
-        if kind == "i":
-            return playlist.section(number)
-        if kind == "s":
-            return playlist.segment(number)
-        if number == playlist.newest_part + 1 and not playlist.has_ended:
-            await self._wait(broadcast, lambda: playlist.newest_part >= number or playlist.has_ended, gone)
-        return playlist.part(number)
-
-    async def _wait(self, broadcast: _Broadcast, is_there: Callable[[], bool], gone: Gone) -> None:
-        if self._waiting >= self._settings.hls_max_waiting:
-            raise DoramiError("UNAVAILABLE", retry_after_ms=RETRY_AFTER_MS, service="hls")
-        has_left = True
-        self._waiting += 1
-        broadcast.waiting += 1
-        try:
-            async with trio.open_nursery() as nursery:
-
-                async def watch() -> None:
-                    await gone()
-                    nursery.cancel_scope.cancel()
-
-                nursery.start_soon(watch)
-                with trio.move_on_after(broadcast.playlist.longest_wait_s):
-                    while not is_there():
-                        await broadcast.news.wait()
-                has_left = False
-                nursery.cancel_scope.cancel()
-        finally:
-            self._waiting -= 1
-            broadcast.waiting -= 1
-        if has_left:
-            raise trio.ClosedResourceError("the client has left")
-        if not is_there():
-            raise DoramiError("UNAVAILABLE", retry_after_ms=RETRY_AFTER_MS, service="hls")
+            return await broadcast.live.text(query, gone)
+        return await broadcast.live.media(match[2], int(match[3]), gone)
 
     def statistics(self) -> dict[str, HlsStatistics]:
         return {key: broadcast.statistics() for key, broadcast in self._broadcasts.items()}
-
-
-def _asked_number(query: Mapping[str, str], field: str) -> int | None:
-    text = query.get(field)
-    if text is not None and not _NUMBER.fullmatch(text):
-        raise DoramiError("VALIDATION_FAILED", field=field, problem="a whole number is wanted")
-    return None if text is None else int(text)
 
 
 @asynccontextmanager

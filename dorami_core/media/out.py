@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import trio
 
 from dorami_core.base.errors import DoramiError
-from dorami_core.media.hls import Gone, HlsWriter
+from dorami_core.media.hls import HlsWriter
 from dorami_core.media.hub import RelayHub
+from dorami_core.media.live_hls import Gone
 from dorami_core.media.sinks import ByteSink
 from dorami_core.media.thumbnails import Thumbnails
 
