@@ -43,6 +43,7 @@ LIMITS: tuple[_Load, ...] = (
             "kernel_bytes_per_stalled": 256 * _KIB,
         },
     ),
+    ("hls", {"seconds": 30}, {"low_latency_behind_max_ms": 2000, "plain_behind_max_ms": 4000}),
     (
         "reconnect",
         {"clients": 500, "messages": 1000, "gap": 20},
