@@ -105,14 +105,12 @@ def _ticks(began: float) -> Iterator[int]:
 @contextmanager
 def clock_publisher(url: str) -> Iterator[subprocess.Popen[bytes]]:
     """Publishes the clock in a process of its own while the block runs; killed at its end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.clock", url], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-m", "bench.clock", url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 if __name__ == "__main__":
