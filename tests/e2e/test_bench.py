@@ -80,6 +80,14 @@ def test_slow_consumers(target: list[str], tmp_path: Path) -> None:
     assert "kernel_bytes_per_stalled" in results
 
 
+def test_hls_behind_live(chromium: str, target: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHROMIUM_BIN", chromium)
+    results = run_bench("hls", "--seconds", "1", "--settle", "1", *target, artefacts=tmp_path)["results"]
+    for name in ("low_latency", "plain"):
+        assert results[f"{name}_frames"] > 0
+        assert 0 < results[f"{name}_behind_p50_ms"] <= results[f"{name}_behind_max_ms"]
+
+
 def test_a_target_off_this_machine_is_loaded_by_its_owner_only(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "fanout", "--target", "http://192.0.2.1", "--artefacts", str(tmp_path)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
