@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import trio
 
 from bench.browser import VIEWPORT, open_browser
 from bench.clock import READ_CLOCK, clock_publisher
+from bench.hls_viewers import watch_all
 from bench.ingest import make_seller, make_stream
 from bench.report import Outcome, Series, percentile, progress
 from bench.target import CannotRun, Target, add_arguments, open_target
 
-SUMMARY = "HLS behind live by a clock in the picture: the page's player at low latency, and hls.js without"
+SUMMARY = "HLS behind live by a clock in the picture, at low latency and without; many who wait for parts"
 ROOT = Path(__file__).parents[1]
 HLS_JS = ROOT / "plugins/dorami_storefront/web/node_modules/hls.js/dist/hls.light.min.js"
 FIRST_PLAYLIST_S = 20.0
@@ -36,6 +38,7 @@ PLAIN_PLAYER = """url => {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
+    parser.add_argument("--viewers", type=int, default=200, help="who wait for parts, after the browser; 0: none")
     parser.add_argument("--seconds", type=float, default=30.0, help="each player is looked at")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds before, in which a player finds its place")
     parser.add_argument("--tokens", type=Path, help="a file whose first line is an ADMIN's access token")
@@ -45,14 +48,15 @@ def run(options: argparse.Namespace) -> Outcome:
     with open_target(options) as target, make_seller(options, target) as client:
         stream = make_stream(client)
         address = f"{stream['publish']['url']}/{stream['publish']['key']}"
+        key = stream["streamKey"]
+        results: dict[str, float | int | str] = {}
+        violations: list[str] = []
+        series: dict[str, Series] = {}
         with clock_publisher(address), open_browser() as browser:
-            _wait_for_playlist(target, stream["streamKey"])
-            results: dict[str, float | int | str] = {}
-            violations: list[str] = []
-            series: dict[str, Series] = {}
+            _wait_for_playlist(target, key)
             for name, open_player in (("low_latency", open_page), ("plain", open_plain)):
                 cpu_s, began = target.cpu_s(), time.monotonic()
-                page = open_player(browser, target, stream["streamKey"])
+                page = open_player(browser, target, key)
                 seen = _look(page, name, options.settle + options.seconds)
                 page.context.close()
                 if not seen:
@@ -62,6 +66,12 @@ def run(options: argparse.Namespace) -> Outcome:
                 if target.pid is not None:
                     results[f"{name}_server_cores_busy"] = (target.cpu_s() - cpu_s) / (time.monotonic() - began)
                 series[name.replace("_", " ")] = [(at - seen[0][0], behind) for at, behind in seen]
+        if options.viewers:
+            with clock_publisher(address):
+                _wait_for_playlist(target, key)
+                results |= _load(options, target, key)
+        if results.get("viewers_refused"):
+            violations.append(f"{results['viewers_refused']} requests of viewers were refused")
     return Outcome(results, violations=violations, series=series, title="HLS behind live")
 
 
@@ -85,6 +95,24 @@ def open_plain(browser: Any, target: Target, stream_key: str) -> Any:
     page.evaluate(PLAIN_PLAYER, f"{target.edge}/hls/{stream_key}.m3u8")
     page.locator("video").evaluate(READ_CLOCK)
     return page
+
+
+def _load(options: argparse.Namespace, target: Target, stream_key: str) -> dict[str, float | int | str]:
+    """Viewers who wait for parts, all at once."""
+    cpu_s = target.cpu_s()
+    counts = trio.run(watch_all, target.edge, stream_key, options.viewers, options.seconds)
+    figures: dict[str, float | int | str] = {
+        "viewers": options.viewers,
+        "viewers_requests_per_s": counts.requests / options.seconds,
+        "viewers_refused": counts.refused,
+        "viewers_part_age_p50_ms": percentile(counts.ages_s, 0.5) * 1e3,
+        "viewers_part_age_p99_ms": percentile(counts.ages_s, 0.99) * 1e3,
+    }
+    if target.pid is not None:
+        cpu_s = target.cpu_s() - cpu_s
+        figures["viewers_cpu_us_per_request"] = cpu_s / max(counts.requests, 1) * 1e6
+        figures["viewers_server_cores_busy"] = cpu_s / options.seconds
+    return figures
 
 
 def _look(page: Any, name: str, seconds: float) -> list[tuple[float, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.clock import COLUMNS, FIELD_HEIGHT, FIELD_WIDTH, HEIGHT, MODULUS, ROWS, WHITE, WIDTH, fields, luma
+from bench.hls_viewers import Newest, newest
 
 
 def read(picture: bytes) -> int:
@@ -31,3 +32,13 @@ def test_a_blank_picture_tells_nothing() -> None:
     for value in (0, 0xFFFFFFFF):
         shown = value.to_bytes(4, "big")
         assert shown[3] != (sum(shown[:3]) + 90) % 256
+
+
+def test_a_viewer_knows_what_is_newest_and_what_to_wait_for() -> None:
+    head = "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:70\n#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:01:00.000Z\n"
+    first = '#EXT-X-PART:DURATION=0.500,URI="p1.m4s",INDEPENDENT=YES\n#EXT-X-PART:DURATION=0.400,URI="p2.m4s"\n'
+    assert newest(head + first) == Newest("p2.m4s", 60.9, 70, 2)
+    complete = head + first + "#EXTINF:0.900,\ns70.m4s\n"
+    assert newest(complete) == Newest("p2.m4s", 60.9, 71, 0)
+    second = '#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:01:00.900Z\n#EXT-X-PART:DURATION=0.500,URI="p3.m4s"\n'
+    assert newest(complete + second) == Newest("p3.m4s", 61.4, 71, 1)

@@ -65,6 +65,8 @@ export async function openHls(video: HTMLVideoElement, url: string, events: Engi
     enableWorker: false,
     // How far behind live it plays is what the playlist says: PART-HOLD-BACK, or HOLD-BACK where there are no parts.
     lowLatencyMode: true,
+    // After a stall so much further behind, up to a segment: the library's own second would be all that parts win.
+    liveSyncOnStallIncrease: 0.3,
     maxLiveSyncPlaybackRate: 1.1,
     // While the seller is away reloads and parts are refused after a few seconds; the page says when it is over.
     playlistLoadPolicy: { default: patient },
