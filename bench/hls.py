@@ -30,7 +30,10 @@ STALL_MS = 700
 
 PLAIN_PAGE = '<!doctype html><meta charset="utf-8"><title>HLS</title><video muted autoplay playsinline></video>'
 PLAIN_PLAYER = """url => {
-  const hls = new Hls({ lowLatencyMode: false, enableWorker: false, maxLiveSyncPlaybackRate: 1.1 });
+  const hls = new Hls({ lowLatencyMode: false, enableWorker: false });
+  hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
+    hls.config.liveMaxLatencyDuration = details.holdBack + details.targetduration;
+  });
   hls.loadSource(url);
   hls.attachMedia(document.querySelector("video"));
 }"""

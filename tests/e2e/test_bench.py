@@ -82,9 +82,8 @@ def test_slow_consumers(target: list[str], tmp_path: Path) -> None:
 
 def test_hls_behind_live(chromium: str, target: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHROMIUM_BIN", chromium)
-    results = run_bench("hls", "--seconds", "1", "--settle", "1", "--viewers", "5", *target, artefacts=tmp_path)[
-        "results"
-    ]
+    options = ["--seconds", "1", "--settle", "1", "--viewers", "5"]
+    results = run_bench("hls", *options, *target, artefacts=tmp_path)["results"]
     for name in ("low_latency", "plain"):
         assert results[f"{name}_frames"] > 0
         assert 0 < results[f"{name}_behind_p50_ms"] <= results[f"{name}_behind_max_ms"]

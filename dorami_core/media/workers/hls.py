@@ -57,12 +57,17 @@ def package(part_ms: int, segment_ms: int, target_s: int | None) -> None:
         report(init=header)
         cutter = Cutter(list(tracks.values()), part_ms, segment_ms, target_s)
         last: dict[int, int] = {}
+        configurations = {
+            stream.index: stream.codec_context.extradata for stream in streams if stream.codec_context.extradata
+        }
         for packet in source.demux(*streams):
             if packet.dts is None or packet.pts is None:
                 continue
-            if packet.has_sidedata("new_extradata") and last:
-                break
             index = packet.stream.index
+            if packet.has_sidedata("new_extradata"):  # encoders may say the same again
+                configuration = bytes(packet.get_sidedata("new_extradata"))
+                if configurations.setdefault(index, configuration) != configuration:
+                    break
             # A burst of late sound may share one millisecond; times must grow.
             time_ms = max(int(packet.dts * packet.time_base * 1000), last.get(index, -1) + 1)
             last[index] = time_ms

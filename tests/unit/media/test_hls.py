@@ -38,7 +38,7 @@ async def writing() -> AsyncIterator[tuple[RelayHub, HlsWriter, Relay]]:
     ):
         relay = hub.open(KEY)
         nursery.start_soon(writer.run, KEY)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             yield hub, writer, relay
         hub.close(KEY)
 
@@ -56,7 +56,7 @@ async def text_of(writer: HlsWriter) -> str:
 
 async def seen_when(writer: HlsWriter, condition: Callable[[SeenPlaylist], bool]) -> SeenPlaylist:
     """The first playlist that is so."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while True:
             text = await text_of(writer)
             if text:
@@ -68,7 +68,7 @@ async def seen_when(writer: HlsWriter, condition: Callable[[SeenPlaylist], bool]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while not condition():
             await trio.sleep(0.01)
 
@@ -212,6 +212,8 @@ async def test_another_source_of_another_size_follows_after_a_discontinuity(tmp_
         before = await seen_when(writer, lambda seen: len(seen.complete) >= 2)
         first = await fetched(writer, before, tmp_path)
         await publish(relay, encoded_packets(4, "320x180"))
+        await until(lambda: writer.statistics()[KEY].sources == 1 and writer.statistics()[KEY].pid is not None)
+        await go_on(relay, shifted(encoded_packets(4, "320x180")[3:], 4000))
         await seen_when(writer, lambda seen: any(one.discontinuity == 1 for one in seen.complete))
         assert (writer.statistics()[KEY].sources, writer.statistics()[KEY].restarts) == (1, 0)
         hub.close(KEY)
@@ -225,6 +227,20 @@ async def test_another_source_of_another_size_follows_after_a_discontinuity(tmp_
             times.append([float(p["dts_time"]) for p in shown["packets"] if p["stream_index"] == 0])
         assert sizes == [160, 320]
         assert times[1][0] > times[0][-1], "time goes on over the change"
+
+
+async def test_a_configuration_said_again_is_nothing_new_and_another_one_is() -> None:
+    packets = encoded_packets(4)
+    headers = [packet for packet in packets if packet.is_sequence_header]
+    repeated = [again for packet in packets for again in ([*headers, packet] if packet.is_keyframe else [packet])]
+    async with writing() as (_, writer, relay):
+        await publish(relay, repeated)
+        await seen_when(writer, lambda seen: len(seen.complete) == 3)
+        assert writer.statistics()[KEY].restarts == 0
+        await go_on(relay, shifted(encoded_packets(4, "320x180"), 4000))
+        seen = await seen_when(writer, lambda seen: seen.segments[-1].discontinuity == 1)
+        assert writer.statistics()[KEY].restarts == 1
+        assert seen.segments[-1].section != seen.segments[0].section
 
 
 async def test_all_stays_for_a_while_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,10 +84,9 @@ export async function openHls(video: HTMLVideoElement, url: string, events: Engi
   hls.on(Hls.Events.ERROR, (_, data) => {
     if (data.fatal) events.failed();
   });
-  // A little late it plays faster; later than that, as after a slow start, it leaps.
-  hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
-    const back = details.partHoldBack || details.holdBack || 3 * details.targetduration;
-    hls.config.liveMaxLatencyDuration = 2 * back + details.targetduration;
+  // A little late it plays faster, where there are parts; later than that, as after a slow start, it leaps.
+  hls.on(Hls.Events.LEVEL_UPDATED, (_, { details: { partHoldBack, holdBack, targetduration } }) => {
+    hls.config.liveMaxLatencyDuration = (partHoldBack ? 2 * partHoldBack : holdBack || 3 * targetduration) + targetduration;
   });
   // A playlist that gets its end mark is a broadcast that closed its file.
   hls.on(Hls.Events.BUFFER_EOS, () => events.ended());
