@@ -155,7 +155,7 @@ def vanish(publisher: subprocess.Popen[bytes], *, silently: bool) -> None:
 
 @pytest.mark.soak
 def test_all_go_on_whenever_the_publisher_comes_back(
-    studio: RunningDorami, platform: RunningDorami, browser: Browser, soak: Soak, tmp_path: Path
+    studio: RunningDorami, platform: RunningDorami, browser: Browser, soak: Soak, tmp_path: Path, artefacts: Path
 ) -> None:
     """Two short gaps; ten of 25 s and more under `make soak`, half of them without a word from the network."""
     gap_s, rounds = (LONG_GAP_S, 10) if soak.is_long else (SHORT_GAP_S, 2)
@@ -188,6 +188,7 @@ def test_all_go_on_whenever_the_publisher_comes_back(
             eventually(lambda: look(seller, stream)["status"] == "INTERRUPTED")
             for viewer in viewers:
                 expect(viewer.page.locator("[data-notice=retrying]")).to_be_visible(timeout=PATIENCE_S * 1000)
+            viewers[1].page.screenshot(path=artefacts / "live-interrupted-390x844.png")
             eventually(lambda: sent_on()["onSlate"])
             viewers[0].page.wait_for_timeout(max(0.0, gone_at + gap_s - time.monotonic()) * 1000)
             assert look(owner, channel)["status"] == "LIVE"

@@ -26,17 +26,18 @@ def initialization(streams: list[Any]) -> tuple[bytes, dict[int, Track]]:
 
     file = BytesIO()
     with av.open(file, "w", format="mp4", options=INIT_OPTIONS) as target:
-        made = {stream.index: target.add_stream_from_template(stream) for stream in streams}
+        # opaque: a copy needs no encoder, and for AV1 the decoder's name is none of one
+        made = [target.add_stream_from_template(stream, opaque=True) for stream in streams]
         target.start_encoding()
         header = file.getvalue()
         tracks = {
-            index: Track(
-                id=stream.index + 1,  # mov_write_header numbers them so
-                timescale=stream.time_base.denominator,
+            stream.index: Track(
+                id=copy.index + 1,  # mov_write_header numbers them so
+                timescale=copy.time_base.denominator,
                 is_video=stream.type == "video",
                 frame_ticks=_frame_ticks(stream) if stream.type == "audio" else 0,
             )
-            for index, stream in made.items()
+            for stream, copy in zip(streams, made, strict=True)
         }
     return header, tracks
 
