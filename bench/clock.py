@@ -1,6 +1,7 @@
 """A moving picture that tells the time: milliseconds as black and white fields, published over RTMP in real time.
 
-`python -m bench.clock RTMP_URL` until its standard input closes. `READ_CLOCK` is the other end, for a page.
+`python -m bench.clock RTMP_URL` begins with a line on its standard input and ends when that closes. `READ_CLOCK` is the
+other end, for a page.
 """
 
 from __future__ import annotations
@@ -103,16 +104,29 @@ def _ticks(began: float) -> Iterator[int]:
 
 
 @contextmanager
-def clock_publisher(url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Publishes the clock in a process of its own while the block runs; killed at its end."""
+def clock_publisher(url: str, *, is_held: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """Publishes the clock in a process of its own while the block runs, with `is_held` from `release` on; killed at its
+    end."""
     command = [sys.executable, "-m", "bench.clock", url]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
+            if not is_held:
+                release(process)
             yield process
         finally:
             process.kill()
 
 
+def release(process: subprocess.Popen[bytes]) -> None:
+    """It has loaded what it needs by now, or will have, and connects."""
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+
+
 if __name__ == "__main__":
+    import av  # noqa: F401  before the line, since it takes long
+
+    sys.stdin.buffer.readline()
     end_with_stdin()
     publish(sys.argv[1])

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from soaking import Soak
 
 from bench.browser import ARGUMENTS
-from bench.clock import MODULUS, READ_CLOCK, clock_publisher
+from bench.clock import MODULUS, READ_CLOCK, clock_publisher, release
 from dorami_core.media.flv import FlvReader
 from dorami_core.media.packets import MediaKind
 from dorami_core.testing.server import RunningDorami, eventually, running_dorami
@@ -157,7 +157,7 @@ def vanish(publisher: subprocess.Popen[bytes], *, silently: bool) -> None:
 def test_all_go_on_whenever_the_publisher_comes_back(
     studio: RunningDorami, platform: RunningDorami, browser: Browser, soak: Soak, tmp_path: Path, artefacts: Path
 ) -> None:
-    """Two short gaps; ten of 25 s and more under `make soak`, half of them without a word from the network."""
+    """Two short gaps; ten of 25 s under `make soak`, about half of them without a word from the network."""
     gap_s, rounds = (LONG_GAP_S, 10) if soak.is_long else (SHORT_GAP_S, 2)
     with ExitStack() as stack:
         seller = stack.enter_context(studio.client("seller@example.test", role="ADMIN"))
@@ -185,6 +185,7 @@ def test_all_go_on_whenever_the_publisher_comes_back(
         for _ in soak.rounds(rounds):
             gone_at = time.monotonic()
             vanish(publisher, silently=soak.is_long and soak.random.random() < 0.5)
+            publisher = stack.enter_context(clock_publisher(address, is_held=True))
             eventually(lambda: look(seller, stream)["status"] == "INTERRUPTED")
             for viewer in viewers:
                 expect(viewer.page.locator("[data-notice=retrying]")).to_be_visible(timeout=PATIENCE_S * 1000)
@@ -193,7 +194,7 @@ def test_all_go_on_whenever_the_publisher_comes_back(
             viewers[0].page.wait_for_timeout(max(0.0, gone_at + gap_s - time.monotonic()) * 1000)
             assert look(owner, channel)["status"] == "LIVE"
             moment_ms = int(time.time() * 1000)
-            publisher = stack.enter_context(clock_publisher(address))
+            release(publisher)
             for viewer in viewers:
                 eventually(partial(viewer.shows_since, moment_ms), within_s=PATIENCE_S)
                 expect(viewer.page.locator("[data-notice=retrying]")).to_be_hidden()
