@@ -42,7 +42,7 @@ async def open_studio(base: Base, folder: Path) -> AsyncIterator[Studio]:
     media = base.settings.section(MediaSettings)
     async with (
         open_thumbnails(base.hub, folder / "thumbnails", media) as thumbnails,
-        open_hls_writer(base.hub, folder / "hls", media) as hls,
+        open_hls_writer(base.hub, media) as hls,
     ):
         yield Studio(base, folder / "recordings", hls, thumbnails)
 

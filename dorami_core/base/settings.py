@@ -80,7 +80,9 @@ class MediaSettings:
     viewer_queue_max_bytes: int = attrs.field(default=4_000_000, validator=positive)
     viewer_cut_s: float = attrs.field(default=10, validator=positive)
     hls_segment_s: float = attrs.field(default=1.0, validator=positive)
+    hls_part_s: float = attrs.field(default=0.334, validator=(attrs.validators.ge(0.2), attrs.validators.le(0.5)))
     hls_window: int = attrs.field(default=6, validator=positive)
+    hls_max_waiting: int = attrs.field(default=5000, validator=positive)
     thumbnail_s: float = attrs.field(default=10, validator=positive)
 
 

@@ -113,6 +113,17 @@ def test_a_broadcast_to_viewers_beside_the_peer(name: str, target: list[str], tm
     assert results["peer_cpu_s_per_viewer_second"] >= 0
 
 
+def test_hls_behind_live(chromium: str, target: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHROMIUM_BIN", chromium)
+    options = ["--seconds", "1", "--settle", "1", "--viewers", "5"]
+    results = run_bench("hls", *options, *target, artefacts=tmp_path)["results"]
+    for name in ("low_latency", "plain"):
+        assert results[f"{name}_frames"] > 0
+        assert 0 < results[f"{name}_behind_p50_ms"] <= results[f"{name}_behind_max_ms"]
+    assert (results["viewers"], results["viewers_refused"]) == (5, 0)
+    assert results["viewers_part_age_p99_ms"] > 0
+
+
 def test_a_target_off_this_machine_is_loaded_by_its_owner_only(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "fanout", "--target", "http://192.0.2.1", "--artefacts", str(tmp_path)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

@@ -63,6 +63,7 @@ function happen(event: LiveEvent): void {
   const before = state;
   state = reduce(state, event);
   if (state === before) return;
+  player.away = state.status === "INTERRUPTED";
   if (before.status !== "LIVE" && state.status === "LIVE") {
     if (before.status === "PENDING") view.began();
     player.again();
