@@ -126,7 +126,7 @@ class Recordings(Protocol):
         """Newest first, from the one after `after`."""
         ...
 
-    async def clips(self, subject: UUID, limit: int = 20, *, staff: bool = False) -> Sequence[ClipView]:
+    async def clips(self, subjects: Sequence[UUID], limit: int = 20, *, staff: bool = False) -> Sequence[ClipView]:
         """Those that are READY, newest first."""
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -107,14 +108,14 @@ async def find_public(db: Queries, clip_id: UUID, *, staff: bool) -> Clip | None
     return None if row is None else _clip(row)
 
 
-async def of_subject(db: Queries, subject: UUID, limit: int, *, staff: bool) -> list[Clip]:
+async def of_subjects(db: Queries, subjects: Sequence[UUID], limit: int, *, staff: bool) -> list[Clip]:
     """READY ones, newest first."""
     rows = await db.fetch(
         f"""SELECT {_columns("c")} FROM recordings.clips c JOIN recordings.parts p ON p.id = c.part_id
               JOIN recordings.replays r ON r.live_id = p.live_id AND r.session_at = p.session_at
-            WHERE c.subject = $1 AND c.status = 'READY' AND (r.public OR $3)
+            WHERE c.subject = ANY($1) AND c.status = 'READY' AND (r.public OR $3)
             ORDER BY c.since DESC, c.id LIMIT $2""",
-        subject,
+        list(subjects),
         limit,
         staff,
     )

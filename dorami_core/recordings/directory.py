@@ -71,8 +71,8 @@ class RecordingDirectory:
         if not await replay_store.publish(self._db, replay_id, public):
             raise DoramiError(NOT_FOUND)
 
-    async def clips(self, subject: UUID, limit: int = 20, *, staff: bool = False) -> Sequence[ClipView]:
-        return [describe_clip(clip) for clip in await clip_store.of_subject(self._db, subject, limit, staff=staff)]
+    async def clips(self, subjects: Sequence[UUID], limit: int = 20, *, staff: bool = False) -> Sequence[ClipView]:
+        return [describe_clip(clip) for clip in await clip_store.of_subjects(self._db, subjects, limit, staff=staff)]
 
     async def request_clip(self, tx: Tx, stream_key: str, subject: UUID, since: datetime, until: datetime) -> None:
         settings = self._settings

@@ -174,7 +174,7 @@ class CatalogRoutes:
 
     async def clips(self, request: Request) -> Paged:
         product = await self._catalog.get(request.uuid("id", "PRODUCT_NOT_FOUND"))
-        return Paged(list(await self._recordings.clips(product.id, staff=request.principal.is_admin)), None)
+        return Paged(list(await self._recordings.clips([product.id], staff=request.principal.is_admin)), None)
 
     async def export(self, request: Request) -> dict[str, Any]:
         return await self._catalog.export_show(request.path_params["streamKey"])

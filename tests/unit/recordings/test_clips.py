@@ -164,11 +164,11 @@ async def test_of_a_finished_recording_after_a_crash_and_with_its_file_away_for_
     assert await maker.look()
     (clip,) = await show.clips()
     assert (clip.status, clip.problem, maker.statistics().made) == ("READY", None, 1)
-    (shown,) = await show.directory.clips(PRODUCT)
+    (shown,) = await show.directory.clips([PRODUCT])
     assert (shown.id, shown.url) == (clip.id, f"/api/clips/{clip.id}/video")
     await database.execute("UPDATE recordings.replays SET public = false")
-    assert await show.directory.clips(PRODUCT) == []
-    assert [one.id for one in await show.directory.clips(PRODUCT, staff=True)] == [clip.id]
+    assert await show.directory.clips([PRODUCT]) == []
+    assert [one.id for one in await show.directory.clips([PRODUCT], staff=True)] == [clip.id]
     await Keeper(database, tmp_path, SETTINGS).delete(part.id)
     assert await show.clips() == []
     assert [one for one in tmp_path.rglob("*") if one.is_file()] == []
