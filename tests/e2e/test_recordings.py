@@ -48,9 +48,9 @@ def test_staff_read_it_whole_or_in_ranges(demo: RunningDorami, tmp_path: Path) -
         assert seller.get(url, headers={"Range": "bytes=999999999999-"}).status_code == 416
         saved = seller.get(f"{url}?download=1", headers={"Range": "bytes=0-0"})
         assert "attachment" in saved.headers["content-disposition"]
-        for kept in (True, False):  # other tests find it as it was
-            answer = seller.patch(f"/api/recordings/{running['id']}", json={"kept": kept})
-            assert answer.json()["data"]["kept"] is kept
+        for kept in (True, False):
+            one = seller.patch(f"/api/recordings/{running['id']}", json={"kept": kept})
+            assert one.json()["data"]["kept"] is kept
         assert seller.delete(f"/api/recordings/{running['id']}").status_code == 409
         missing = "00000000-0000-4000-8000-000000000000"
         assert seller.get(f"/api/recordings/{missing}/video").json()["errorCode"] == "RECORDING_NOT_FOUND"

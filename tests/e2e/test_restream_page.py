@@ -115,14 +115,16 @@ def test_recordings_are_listed_and_play(desk: tuple[BrowserContext, list[str]], 
     page.goto("/admin/recordings")
     recording = page.get_by_role("article").filter(has_text="도라미 데모 방송").first
     expect(recording).to_contain_text("녹화 중")
-    recording.get_by_role("button", name="보관").click()
-    expect(recording.get_by_role("button", name="보관 해제")).to_be_visible()
     recording.get_by_role("button", name="재생").click()
     video = recording.locator("video")
     eventually(lambda: page.wait_for_timeout(50) or float(video.evaluate("video => video.currentTime")) > 0.5)
+    recording.get_by_role("button", name="보관", exact=True).click()
+    expect(recording.get_by_role("button", name="보관 해제", exact=True)).to_be_visible()
     page.screenshot(path=artefacts / "admin-recordings-390x844.png")
     page.set_viewport_size(DESK)  # type: ignore[arg-type]
     page.screenshot(path=artefacts / "admin-recordings-1440x900.png")
+    recording.get_by_role("button", name="보관 해제", exact=True).click()
+    expect(recording.get_by_role("button", name="보관", exact=True)).to_be_visible()
 
 
 def test_the_routes_are_for_staff_and_refuse_what_cannot_be(demo: RunningDorami) -> None:
