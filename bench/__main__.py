@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from bench import core, fanout, flashsale, ingest, joinstorm, reconnect, slow_consumers
+from bench import clips, core, fanout, flashsale, ingest, joinstorm, reconnect, slow_consumers
 from bench.bounds import with_bounds
 from bench.picture import NoPillow, draw
 from bench.report import Outcome, console, show
@@ -22,6 +22,7 @@ BENCHES: dict[str, ModuleType] = {
     "slow-consumers": slow_consumers,
     "flashsale": flashsale,
     "ingest": ingest,
+    "clips": clips,
 }
 """Each module has `SUMMARY`, `arguments(parser)` and `run(options) -> Outcome`."""
 

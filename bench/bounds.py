@@ -43,6 +43,7 @@ LIMITS: tuple[_Load, ...] = (
             "kernel_bytes_per_stalled": 256 * _KIB,
         },
     ),
+    ("clips", {"clips": 10, "seconds": 5}, {"ready_most_s": 15}),
     (
         "reconnect",
         {"clients": 500, "messages": 1000, "gap": 20},
