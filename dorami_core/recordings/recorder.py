@@ -143,7 +143,7 @@ class Recorder:
         name = f"{stream_key}/{now:%Y%m%dT%H%M%S}-{writing.id.hex[:8]}.mp4"
         writing.path = self._root / name
         await trio.to_thread.run_sync(lambda: writing.path.parent.mkdir(parents=True, exist_ok=True))
-        await store.begin(self._db, writing.id, stream_key, session_at, name, now)
+        await store.begin(self._db, writing.id, stream_key, session_at, name, now, public=self._settings.public)
         self._recording += 1
         self._parts += 1
         failure: WorkerFailed | None = None

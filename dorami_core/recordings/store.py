@@ -28,10 +28,20 @@ def _part(row: Row) -> Part:
     return Part(**values)
 
 
-async def begin(db: Queries, part_id: UUID, live_id: StreamKey, session_at: datetime, file: str, at: datetime) -> int:
-    """Answers the number of the part."""
+async def begin(
+    db: Queries,
+    part_id: UUID,
+    live_id: StreamKey,
+    session_at: datetime,
+    file: str,
+    at: datetime,
+    *,
+    public: bool = True,
+) -> int:
+    """Answers the number of the part; with the first one of a session its replay begins, `public` or not."""
     number: int = await db.fetchval(
-        "WITH replay AS (INSERT INTO recordings.replays (live_id, session_at) VALUES ($2, $3) ON CONFLICT DO NOTHING)"
+        "WITH replay AS (INSERT INTO recordings.replays (live_id, session_at, public) VALUES ($2, $3, $6)"
+        " ON CONFLICT DO NOTHING)"
         " INSERT INTO recordings.parts (id, live_id, session_at, number, file, status, began_at)"
         " SELECT $1, $2, $3, coalesce(max(number), 0) + 1, $4, 'RECORDING', $5"
         " FROM recordings.parts WHERE live_id = $2 AND session_at = $3 RETURNING number",
@@ -40,6 +50,7 @@ async def begin(db: Queries, part_id: UUID, live_id: StreamKey, session_at: date
         session_at,
         file,
         at,
+        public,
     )
     return number
 

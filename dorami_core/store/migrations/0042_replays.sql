@@ -10,7 +10,8 @@ CREATE TABLE recordings.replays (
 COMMENT ON TABLE recordings.replays IS 'One for each recorded session of a broadcast; public: everybody may watch it';
 CREATE INDEX replays_newest ON recordings.replays (session_at DESC, id DESC);
 
-INSERT INTO recordings.replays (live_id, session_at) SELECT DISTINCT live_id, session_at FROM recordings.parts;
+-- What was recorded before there were replays was for staff, and stays so until the seller says otherwise.
+INSERT INTO recordings.replays (live_id, session_at, public) SELECT DISTINCT live_id, session_at, false FROM recordings.parts;
 ALTER TABLE recordings.parts ADD FOREIGN KEY (live_id, session_at) REFERENCES recordings.replays (live_id, session_at);
 
 CREATE TABLE recordings.clips (
