@@ -106,6 +106,6 @@ async def _redis() -> str:
     environment = read_environment({**os.environ, "APP_ENV": "test"}, lambda name, make: make())
     if environment.redis_url is None:
         return f"embedded, {find_binary()}"
-    async with open_redis(environment.redis_url, max_size=1) as redis:
+    async with open_redis(environment.redis_url) as redis:
         await redis.ping()
     return "answers"

@@ -1,15 +1,18 @@
 """Trio as a guest of uvloop in one thread, and the one crossing from Trio to asyncio libraries.
 
-No other module knows that there is an asyncio loop: asyncpg and redis are reached by `to_asyncio` alone.
+asyncpg and redis-py are reached by `to_asyncio`; what is too frequent to wake a task for each time is read in the
+loop's callbacks (`Inflow`, `store.wire`). No other module knows that there is an asyncio loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import outcome
 import trio
@@ -51,6 +54,22 @@ def run(
         finally:
             loop.close()
     return finished.unwrap()
+
+
+class _Wakeup:
+    """Wakes Trio by a callback of the loop, where Trio would write to a socket of its own and read that again."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wake: Callable[[], None], original: Any) -> None:
+        self._loop = loop
+        self._wake = wake
+        self.close = original.close
+
+    def wakeup_thread_and_signal_safe(self) -> None:
+        # in guest mode Trio calls this from its own thread alone
+        self._loop.call_soon(self._wake)
+
+    def drain(self) -> None:
+        """There is nothing to read."""
 
 
 class _HostedWait:
@@ -97,6 +116,8 @@ class _HostedWait:
                 return False
             self._io, self._descriptor = io, epoll.fileno()
             self._loop.add_reader(self._descriptor, self._look)
+            if hasattr(io, "_force_wakeup") and hasattr(io, "_force_wakeup_fd"):
+                io._force_wakeup = _Wakeup(self._loop, self._wake, io._force_wakeup)
         self._deliver = deliver
         self._timer = self._loop.call_later(timeout, self._time_out) if timeout < _FOREVER_S else None
         return True
@@ -122,6 +143,11 @@ class _HostedWait:
             events = outcome.capture(self._io.get_events, 0)
             if isinstance(events, outcome.Error) or events.value:
                 self._hand_over(events)
+
+    def _wake(self) -> None:
+        if self._deliver is not None:
+            # no events at all would mean that the time is over
+            self._hand_over(outcome.Value([(self._io._force_wakeup_fd, select.EPOLLIN)]))
 
     def _time_out(self) -> None:
         self._timer = None
@@ -187,6 +213,66 @@ def _cancel_leftovers(loop: asyncio.AbstractEventLoop) -> None:
             loop.call_exception_handler(
                 {"message": "an asyncio task failed while the runtime was closing", "exception": error, "task": task}
             )
+
+
+class Inflow(Generic[T]):
+    """Reads a socket in the loop's callback and wakes a task only for what the callback answers.
+
+    `take` is called whenever there is something to read, never while the task is at work; what comes then waits in the
+    kernel. One task waits; `close` comes before the socket's own.
+    """
+
+    __slots__ = ("_is_on", "_loop", "_sock", "_take", "_waiting")
+
+    def __init__(self, sock: socket.socket, take: Callable[[], T | None]) -> None:
+        self._sock: socket.socket | None = sock
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._waiting: trio.lowlevel.Task | None = None
+        self._is_on = False
+
+    async def wait(self) -> T:
+        """What `take` answers or raises next; ClosedResourceError once it is closed."""
+        if self._sock is None:
+            raise trio.ClosedResourceError
+        if not self._is_on:
+            self._loop.add_reader(self._sock, self._ready)
+            self._is_on = True
+        self._waiting = trio.lowlevel.current_task()
+        found: T = await trio.lowlevel.wait_task_rescheduled(self._abort)
+        return found
+
+    def close(self) -> None:
+        """Idempotent; the task that waits is told."""
+        self._off()
+        self._sock = None
+        self._wake(outcome.Error(trio.ClosedResourceError()))
+
+    def _abort(self, _: Callable[[], Any]) -> trio.lowlevel.Abort:
+        self._waiting = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _ready(self) -> None:
+        if self._waiting is None:
+            self._off()
+            return
+        try:
+            found = self._take()
+        except Exception as error:
+            self._wake(outcome.Error(error))
+        else:
+            if found is not None:
+                self._wake(outcome.Value(found))
+
+    def _wake(self, what: outcome.Outcome[Any]) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            trio.lowlevel.reschedule(waiting, what)
+
+    def _off(self) -> None:
+        if self._is_on and self._sock is not None:
+            self._loop.remove_reader(self._sock)
+            self._is_on = False
 
 
 async def to_asyncio(fn: Callable[..., Awaitable[T]], *args: Any) -> T:

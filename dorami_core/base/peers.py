@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 
 import attrs
 
@@ -29,6 +30,7 @@ def has_forwarded(headers: Mapping[str, str]) -> bool:
     return not FORWARDED_HEADERS.isdisjoint(headers)
 
 
+@lru_cache(maxsize=4096)
 def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An IP address, IPv4 where it is IPv4 in IPv6's clothes; None for anything else."""
     try:
@@ -75,7 +77,7 @@ class Networks:
         self._networks: list[_Network] = [ipaddress.ip_network(entry, strict=False) for entry in entries]
 
     def __contains__(self, peer: str) -> bool:
-        found = address(peer)
+        found = address(peer) if self._networks else None
         return found is not None and any(
             found.version == network.version and found in network for network in self._networks
         )

@@ -68,7 +68,7 @@ class EdgeSettings:
     ping_timeout_s: float = attrs.field(default=20, validator=positive)
     max_payload_bytes: int = attrs.field(default=1_000_000, validator=positive)
     connect_timeout_s: float = attrs.field(default=45, validator=positive)
-    gather_max_s: float = attrs.field(default=0.05, validator=positive)
+    gather_max_s: float = attrs.field(default=0.06, validator=positive)
     queue_max_bytes: int = attrs.field(default=131_072, validator=positive)
     stall_s: float = attrs.field(default=20, validator=positive)
 
@@ -76,7 +76,7 @@ class EdgeSettings:
 @attrs.frozen
 class MediaSettings:
     server: str = attrs.field(default="embedded", validator=attrs.validators.in_(("embedded", "srs")))
-    flv_interval_s: float = attrs.field(default=0.05, validator=positive)
+    flv_interval_s: float = attrs.field(default=0.06, validator=positive)
     viewer_queue_max_bytes: int = attrs.field(default=4_000_000, validator=positive)
     hls_segment_s: float = attrs.field(default=1.0, validator=positive)
     hls_window: int = attrs.field(default=6, validator=positive)

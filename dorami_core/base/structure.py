@@ -21,6 +21,9 @@ _NAMED = "\x1f"
 """Between a field's name and its problem, where the problem comes from a validator."""
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def camel(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(part.title() for part in rest)
@@ -38,7 +41,7 @@ def _exactly(kind: type) -> Any:
 def _string(value: Any, _: type) -> str:
     if type(value) is not str:
         raise TypeError("expected str")
-    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    if "\x00" in value or _SURROGATE.search(value):
         raise ValueError("has a character that cannot be stored")
     return value
 

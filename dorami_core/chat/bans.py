@@ -23,11 +23,8 @@ class Bans:
         self._rooms = rooms
         rules.on_change.append(self._cut_new)
 
-    async def admit(self, principal: Principal) -> None:
+    def admit(self, principal: Principal) -> None:
         """For every CONNECT and every recovery: FORBIDDEN with `details.reason` "banned" for a banned user."""
-        self.check(principal)
-
-    def check(self, principal: Principal) -> None:
         if principal.user is not None and principal.user.id in self._rules.now.banned:
             raise DoramiError("FORBIDDEN", reason=REASON)
 

@@ -22,7 +22,7 @@ from dorami_core.chat.log import MessageLog
 from dorami_core.chat.model import Receipt, check_client_id, check_text
 from dorami_core.chat.moderation import Moderation
 from dorami_core.chat.standing import Standing
-from dorami_core.chat.store import ChatStore, ClientIdReused, Draft, Limited, Limits, Repeated
+from dorami_core.chat.store import ChatStore, ClientIdReused, Draft, Limited, Limits, Outcome, Sent
 from dorami_core.chat.windows import LocalWindow, address_key
 from dorami_core.hooks.host import HookCaller, StreamStatus
 from dorami_core.hooks.sockets import Rooms, SocketConnection
@@ -40,6 +40,8 @@ class _Room:
     """One thing at a time in one room: what moderators do meets what is being written."""
 
     lock: trio.Lock = attrs.field(factory=trio.Lock)
+    inside: int = 0
+    """Messages that have the lock or wait for it."""
 
 
 @attrs.frozen
@@ -90,7 +92,7 @@ class ChatService:
         self._limited = 0
 
     def statistics(self) -> ChatStatistics:
-        waiting = sum(room.lock.statistics().tasks_waiting for room in self._by_id.values())
+        waiting = sum(max(0, room.inside - 1) for room in self._by_id.values())
         return ChatStatistics(waiting, self._sent, self._limited)
 
     async def enter(self, conn: SocketConnection, live_id: str) -> dict[str, Any]:
@@ -142,37 +144,42 @@ class ChatService:
         self._standing.check_words(principal, message)
         await self._hooks.authorize("validate_chat_message", principal=principal, stream_key=live_id, message=message)
         room = self._room(live_id)
-        if room.lock.statistics().tasks_waiting >= WAITING_BOUND:
+        if room.inside > WAITING_BOUND:
             raise DoramiError("UNAVAILABLE", retry_after_ms=1000)
-        async with room.lock:
-            # Again, for a line of messages may have stood here while somebody froze the room.
-            self._standing.check(principal, live_id)
-            # Once Redis has taken it, it has been said, even when its sender goes away in between.
-            with trio.CancelScope(shield=True):
-                outcome = await self._store.send(
-                    Draft(
-                        live_id,
-                        str(user.id),
-                        user.display_name,
-                        user.role,
-                        message,
-                        client_id,
-                        self._clock.now(),
-                        self._limits(principal, live_id, address),
-                    )
+        room.inside += 1
+        try:
+            async with room.lock:
+                # Again, for a line of messages may have stood here while somebody froze the room.
+                self._standing.check(principal, live_id)
+                draft = Draft(
+                    live_id,
+                    str(user.id),
+                    user.display_name,
+                    user.role,
+                    message,
+                    client_id,
+                    self._clock.now(),
+                    self._limits(principal, live_id, address),
                 )
-            if isinstance(outcome, Limited):
-                self._limited += 1
-                code = "CHAT_SLOW_MODE" if outcome.is_slow_mode else "RATE_LIMITED"
-                raise DoramiError(code, retry_after_ms=outcome.retry_after_ms)
-            if isinstance(outcome, ClientIdReused):
-                raise DoramiError("CONFLICT", clientId=client_id)
-            if isinstance(outcome, Repeated):
-                return outcome.receipt
-            sent = outcome.message
+                # Once Redis has taken it, it has been said, even when its sender goes away in between.
+                with trio.CancelScope(shield=True):
+                    outcome = await self._store.send(draft)
+                return self._receipt(outcome, client_id)
+        finally:
+            room.inside -= 1
+
+    def _receipt(self, outcome: Outcome, client_id: str | None) -> Receipt:
+        if isinstance(outcome, Sent):
             self._sent += 1
-            self._log.add(sent)
-        return Receipt(sent.id, sent.seq, sent.timestamp)
+            self._log.add(outcome.message)
+            return Receipt(outcome.message.id, outcome.message.seq, outcome.message.timestamp)
+        if isinstance(outcome, Limited):
+            self._limited += 1
+            code = "CHAT_SLOW_MODE" if outcome.is_slow_mode else "RATE_LIMITED"
+            raise DoramiError(code, retry_after_ms=outcome.retry_after_ms)
+        if isinstance(outcome, ClientIdReused):
+            raise DoramiError("CONFLICT", clientId=client_id)
+        return outcome.receipt
 
     def _limits(self, principal: Principal, live_id: str, address: str) -> Limits:
         """Staff have none; an exempt address only spares the window of the address."""

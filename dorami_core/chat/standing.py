@@ -26,11 +26,11 @@ class Standing:
 
     def check_ban(self, principal: Principal) -> None:
         """FORBIDDEN for a banned user."""
-        self._bans.check(principal)
+        self._bans.admit(principal)
 
     def check(self, principal: Principal, live_id: str) -> None:
         """FORBIDDEN for a banned user, CHAT_TIMED_OUT with the time left, CHAT_FROZEN."""
-        self._bans.check(principal)
+        self._bans.admit(principal)
         rules = self._rules.now
         if principal.user is None or rules.is_staff(principal):
             return

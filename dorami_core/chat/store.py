@@ -11,9 +11,11 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 import attrs
+import msgspec
 
 from dorami_core.base.clock import iso
 from dorami_core.base.principal import Role
+from dorami_core.base.structure import PlainDict
 from dorami_core.chat.model import HISTORY_KEPT, HISTORY_S, HISTORY_SENT, ChatMessage, Receipt
 from dorami_core.hooks.sockets import Delivery, RoomPosition
 
@@ -89,6 +91,9 @@ class Limited:
     is_slow_mode: bool = False
 
 
+Outcome = Sent | Repeated | ClientIdReused | Limited
+
+
 class ChatStore:
     """Every method is one crossing and raises UNAVAILABLE where Redis cannot be reached. What `send` takes the room
     hears from the script itself, so numbers and order are the room's own, whichever process took it."""
@@ -101,17 +106,19 @@ class ChatStore:
         self._window = rooms.register_script(folder.joinpath("window.lua").read_text("utf-8"))
         self._delete = redis.register_script(folder.joinpath("delete.lua").read_text("utf-8"))
 
-    async def send(self, draft: Draft) -> Sent | Repeated | ClientIdReused | Limited:
+    async def send(self, draft: Draft) -> Outcome:
         message_id, timestamp, limits = str(uuid4()), iso(draft.at), draft.limits
-        body = {
-            "id": message_id,
-            "liveId": draft.live_id,
-            "userId": draft.user_id,
-            "displayName": draft.display_name,
-            "role": draft.role,
-            "message": draft.message,
-            "timestamp": timestamp,
-        }
+        body = PlainDict(
+            {
+                "id": message_id,
+                "liveId": draft.live_id,
+                "userId": draft.user_id,
+                "displayName": draft.display_name,
+                "role": draft.role,
+                "message": draft.message,
+                "timestamp": timestamp,
+            }
+        )
         room = f"chat:{draft.live_id}"
         answer = await self._send(
             [
@@ -125,7 +132,7 @@ class ChatStore:
             [
                 int(draft.at.timestamp() * 1000),
                 message_id,
-                json.dumps(body, ensure_ascii=False, separators=(",", ":"))[:-1],
+                msgspec.json.encode(body)[:-1],
                 hashlib.sha256(draft.message.encode()).hexdigest(),
                 timestamp,
                 uuid4().hex[:8],

@@ -182,6 +182,13 @@ class ClientSocket(Member):
         await self.enter()
         await self._finish_entry()
 
+    def greet_at_once(self, reply: dict[str, str]) -> None:
+        """The same where the namespace is open and no connect handler has asked for anything."""
+        self._answer_connect(reply)
+        self._peer.services.rooms.enter_at_once(self)
+        if self.pid:
+            self._peer.services.recovery.changed(self)
+
     async def enter(self) -> None:
         """From now on it hears what everybody in the namespace hears, and what is said to its person."""
         await self._peer.services.rooms.enter(self)

@@ -7,8 +7,9 @@ import socket
 import trio
 
 from dorami_core.edge import websocket
-from dorami_core.edge.peer import Ended, Peer
+from dorami_core.edge.peer import Ended, Later, Peer
 from dorami_core.edge.wire import Chunk
+from dorami_core.runtime import Inflow
 
 _READ_BYTES = 65536
 _GOODBYE_S = 1.0
@@ -56,13 +57,22 @@ class WebSocketTransport:
         """What comes before the first message; Ended where there will be none."""
 
     async def _read(self) -> None:
-        sock, outbox = self._sock, self._session.outbox
+        """Nearly all that comes is done with in the loop's callback; this task does what has to be waited for."""
+        outbox = self._session.outbox
+        inflow = outbox.inflow = Inflow(self._sock, self._take)
+        later = self._receive()
         while True:
-            await self._receive()
-            if outbox.lost is not None:
+            if later is not None:
+                await later()
+                later = self._receive()
+            elif outbox.lost is not None:
                 raise Ended(outbox.lost)
-            await trio.lowlevel.wait_readable(sock)
-            self._read_some()
+            else:
+                later = await inflow.wait()
+
+    def _take(self) -> Later | None:
+        self._read_some()
+        return self._receive()
 
     def _read_some(self) -> None:
         try:
@@ -73,16 +83,15 @@ class WebSocketTransport:
             raise Ended("transport_close")
         self._parser.feed(data)
 
-    async def _receive(self) -> None:
+    def _receive(self) -> Later | None:
+        """What has been read, up to what has to be waited for."""
         count = 0
         try:
             while (event := self._parser.next_event()) is not None:
-                count += 1
-                if not count % _YIELD_EVERY:  # one read may hold ten thousand frames
-                    await trio.lowlevel.checkpoint()
+                later: Later | None = None
                 match event:
                     case websocket.Text(message) | websocket.Binary(message):
-                        await self._session.receive(message)
+                        later = self._session.receive(message)
                     case websocket.Ping(payload):
                         frame = websocket.encode_frame(websocket.Opcode.PONG, payload)
                         self._session.outbox.send_one(Chunk(frame))
@@ -90,8 +99,14 @@ class WebSocketTransport:
                         self._session.pong()
                     case websocket.Close(code):
                         raise Ended("transport_close", code)
+                count += 1
+                if later is None and count == _YIELD_EVERY:  # one read may hold ten thousand frames
+                    later = trio.lowlevel.checkpoint
+                if later is not None:
+                    return later
         except websocket.WebSocketError as error:
             raise Ended("message_too_big" if error.code == 1009 else "parse_error", error.code) from None
+        return None
 
     def _discard_unread(self) -> None:
         """Closing with unread bytes would reset the connection and lose the close frame."""

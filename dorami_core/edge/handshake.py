@@ -124,7 +124,9 @@ async def _push(exchange: Exchange, session: Session, polling: Polling) -> Answe
         for count, message in enumerate(payload.split(body), 1):
             if not session.is_open:
                 break
-            await session.receive(message)
+            later = session.receive(message)
+            if later is not None:
+                await later()
             if not count % _YIELD_EVERY:
                 await trio.lowlevel.checkpoint()
     except Ended as end:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 requests and small answers over a raw socket. h11 parses; only a POST may have a body."""
+"""HTTP/1.1 requests and small answers over a raw socket. httptools (llhttp) parses; only a POST may have a body."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import socket
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import parse_qsl
 
 import attrs
-import h11
+import httptools
 import msgspec
 import trio
 
@@ -71,9 +70,50 @@ class Request:
 
 
 def encode_head(status: int, headers: Headers) -> bytes:
-    """Status line and headers, for answers that h11 does not frame (an upgrade, an endless body)."""
+    """Status line and headers (RFC 9112, 4)."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+class _Head:
+    """What the parser says of one request; its callbacks must not raise."""
+
+    __slots__ = ("body", "body_size", "headers", "is_complete", "is_over", "keeps_alive", "parser", "size", "target")
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body: list[bytes] = []
+        self.size = self.body_size = 0
+        self.is_complete = self.is_over = self.keeps_alive = False
+        self.parser = httptools.HttpRequestParser(self)
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.is_complete:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.is_complete = True
+        self.keeps_alive = self.parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        self.body.append(body)
+        self.body_size += len(body)
+
+    def on_message_complete(self) -> None:
+        self.is_over = True
+
+    def feed(self, data: bytes) -> None:
+        """BadRequest where it is no HTTP/1.x request."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return  # whether it is one is ours to say
+        except httptools.HttpParserError as error:
+            raise BadRequest(400) from error
 
 
 class HttpConnection:
@@ -82,123 +122,157 @@ class HttpConnection:
     def __init__(self, sock: socket.socket, peer: str, first: bytes = b"") -> None:
         self.sock = sock
         self._peer = peer
-        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_MAX_BYTES)
-        self._received: bytearray | None = None
-        if first:
-            self._h11.receive_data(first)
+        self._buffer = bytearray(first)
+        self._head = _Head()
+        self._taken: bytearray | None = None
+        self._left: int | None = 0
+        """Of the body, bytes that nobody has read yet; None: chunks, until the parser knows their end."""
 
     @property
     def received(self) -> bytes:
         """All that came since the present request began, whatever follows it included; until `settle`."""
-        return bytes(self._received or b"")
+        return bytes((self._taken or b"") + self._buffer)
 
     def settle(self) -> None:
         """The request is served here, so nobody asks for its bytes."""
-        self._received = None
+        self._taken = None
 
     async def next_request(self) -> Request | None:
         """None at the end of the connection, or where no whole request came within 10 s; the body of a POST is still to
         be read. Raises BadRequest."""
-        self._received = bytearray(self._h11.trailing_data[0])
-        with trio.move_on_after(REQUEST_TIMEOUT_S):
-            try:
-                event = await self._next_event()
-                if not isinstance(event, h11.Request):
-                    return None
-                request = self._build(event)
-                if request.method != "POST" and not isinstance(await self._next_event(), h11.EndOfMessage):
-                    raise BadRequest(413)
-            except h11.RemoteProtocolError as error:
-                raise BadRequest(error.error_status_hint) from error
-            return request
-        return None
+        head = self._head = _Head()
+        self._taken = bytearray()
+        self._left = 0
+        self._take_head(head)
+        if not head.is_complete and self._fill():  # it often is there already
+            self._take_head(head)
+        if not head.is_complete:
+            with trio.move_on_after(REQUEST_TIMEOUT_S):
+                while not head.is_complete:
+                    await trio.lowlevel.wait_readable(self.sock)
+                    if self._fill():
+                        self._take_head(head)
+                    elif head.size or self._buffer:
+                        raise BadRequest(400)
+                    else:
+                        return None
+        return self._build(head) if head.is_complete else None
+
+    def _fill(self) -> bool:
+        """False at the end of the stream, or where there is nothing yet and that is no matter."""
+        try:
+            data = self.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return True
+        self._buffer += data
+        return bool(data)
+
+    def _take_head(self, head: _Head) -> None:
+        """Gives the parser what has come, up to the end of the head."""
+        buffer = self._buffer
+        while buffer and not head.is_complete:
+            # the end may have begun in what was taken before
+            before = bytes(self._taken[-3:]) if self._taken else b""
+            end = (before + buffer).find(b"\r\n\r\n")
+            count = len(buffer) if end < 0 else end + 4 - len(before)
+            piece = bytes(buffer[:count])
+            del buffer[:count]
+            head.size += count
+            if head.size > HEADER_MAX_BYTES:
+                raise BadRequest(431)
+            if self._taken is not None:
+                self._taken += piece
+            head.feed(piece)
 
     async def read_body(self, request: Request, max_bytes: int) -> bytes:
         """All of a POST's body. BadRequest: 413 beyond `max_bytes`, 408 after 30 s, 400 where it breaks off."""
-        length = request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > max_bytes:
+        if self._left is not None and self._left > max_bytes:
             raise BadRequest(413)
-        if self._h11.they_are_waiting_for_100_continue:
-            go_on = self._h11.send(h11.InformationalResponse(status_code=100, headers=[]))
-            await send_all(self.sock, go_on or b"")
-        parts: list[bytes] = []
-        size = 0
+        if self._left != 0 and not self._buffer and request.headers.get("expect", "").lower() == "100-continue":
+            await send_all(self.sock, b"HTTP/1.1 100 Continue\r\n\r\n")
         with trio.move_on_after(BODY_TIMEOUT_S):
-            try:
-                while isinstance(event := await self._next_event(), h11.Data):
-                    parts.append(bytes(event.data))
-                    size += len(event.data)
-                    if size > max_bytes:
-                        raise BadRequest(413)
-            except h11.RemoteProtocolError as error:
-                raise BadRequest(error.error_status_hint) from error
-            return b"".join(parts)
+            return await (self._read_chunks(max_bytes) if self._left is None else self._read_length(self._left))
         raise BadRequest(408)
 
-    async def _next_event(self) -> Any:
-        while (event := self._h11.next_event()) is h11.NEED_DATA:
-            await trio.lowlevel.wait_readable(self.sock)
-            try:
-                data = self.sock.recv(_READ_BYTES)
-            except BlockingIOError:
-                continue
-            if self._received is not None:
-                self._received += data
-            self._h11.receive_data(data)
-        return event
+    async def _read_length(self, length: int) -> bytes:
+        while len(self._buffer) < length:
+            await self._read_more()
+        body = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        self._left = 0
+        return body
 
-    def _build(self, event: h11.Request) -> Request:
-        # h11 checks its limit only while a head is incomplete
-        if len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers) > HEADER_MAX_BYTES:
-            raise BadRequest(431)
-        path, _, query = event.target.decode("latin-1").partition("?")
+    async def _read_chunks(self, max_bytes: int) -> bytes:
+        """Line by line, so that the parser never sees what follows the last chunk."""
+        head, buffer = self._head, self._buffer
+        while not head.is_over:
+            if not buffer:
+                await self._read_more()
+            end = buffer.find(b"\n") + 1 or len(buffer)
+            head.feed(bytes(buffer[:end]))
+            del buffer[:end]
+            if head.body_size > max_bytes:
+                raise BadRequest(413)
+        self._left = 0
+        return b"".join(head.body)
+
+    async def _read_more(self) -> None:
+        await trio.lowlevel.wait_readable(self.sock)
+        if not self._fill():
+            raise BadRequest(400)
+
+    def _build(self, head: _Head) -> Request:
+        if head.parser.get_http_version() not in ("1.0", "1.1"):
+            raise BadRequest(505)
+        method = head.parser.get_method().decode("latin-1")
+        path, _, query = head.target.decode("latin-1").partition("?")
         headers: dict[str, str] = {}
-        for raw_name, raw_value in event.headers:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            joint = "; " if name == "cookie" else ", "
-            headers[name] = f"{headers[name]}{joint}{value}" if name in headers else value
+        for raw_name, raw_value in head.headers:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            if name in headers:
+                if name == "host":
+                    raise BadRequest(400)  # RFC 9112, 3.2
+                joint = "; " if name == "cookie" else ", "
+                value = headers[name] + joint + value
+            headers[name] = value
+        if "transfer-encoding" in headers:
+            self._left = None
+        else:
+            self._left = int(headers.get("content-length") or 0)
+        if method != "POST" and self._left != 0:
+            raise BadRequest(413)
+        if "host" not in headers and head.parser.get_http_version() == "1.1":
+            raise BadRequest(400)
         try:
-            arguments = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=50))
+            arguments = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=50)) if query else {}
         except ValueError:
             raise BadRequest(400) from None
-        return Request(event.method.decode("latin-1"), path, arguments, headers, self._peer)
+        return Request(method, path, arguments, headers, self._peer)
 
     def take_rest(self) -> bytes:
         """What the client sent after its request: the beginning of another protocol."""
-        return self._h11.trailing_data[0]
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
 
     async def respond(self, request: Request | None, status: int, headers: Headers, body: bytes = b"") -> bool:
         """A whole answer, without the body for HEAD. True where another request may follow."""
-        is_unread = self._h11.their_state is h11.SEND_BODY
-        if is_unread and ("Connection", "close") not in headers:
+        is_unread = self._left != 0
+        goes_on = request is not None and self._head.keeps_alive and not is_unread
+        goes_on = goes_on and ("Connection", "close") not in headers
+        if not goes_on and ("Connection", "close") not in headers:
             headers = [*headers, ("Connection", "close")]
-        await send_all(self.sock, self._encode(request, status, headers, body))
+        await send_all(self.sock, _encode(request, status, headers, body))
         if is_unread:
             await self._linger()
-        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
-            self._h11.start_next_cycle()
-            return True
-        return False
+        return goes_on
 
     def respond_nowait(self, request: Request, status: int, headers: Headers, body: bytes) -> None:
         """The connection's last words, as far as the kernel takes them."""
         try:
-            self.sock.send(self._encode(request, status, headers, body))
+            self.sock.send(_encode(request, status, headers, body))
         except OSError:
             return
-
-    def _encode(self, request: Request | None, status: int, headers: Headers, body: bytes) -> bytes:
-        length = [] if status == 204 else [("Content-Length", str(len(body)))]
-        response = h11.Response(
-            status_code=status,
-            reason=HTTPStatus(status).phrase.encode(),
-            headers=[(name.encode(), value.encode("latin-1")) for name, value in (*headers, *length)],
-        )
-        parts = [self._h11.send(response)]
-        if body and (request is None or request.method != "HEAD"):
-            parts.append(self._h11.send(h11.Data(data=body)))
-        parts.append(self._h11.send(h11.EndOfMessage()))
-        return b"".join(part for part in parts if part)
 
     async def _linger(self) -> None:
         """Reads on for a second: closing with unread bytes would reset the connection and lose the answer."""
@@ -211,6 +285,12 @@ class HttpConnection:
                         return
                 except BlockingIOError:
                     continue
+
+
+def _encode(request: Request | None, status: int, headers: Headers, body: bytes) -> bytes:
+    length = [] if status == 204 else [("Content-Length", str(len(body)))]
+    head = encode_head(status, [*headers, *length])
+    return head if request is not None and request.method == "HEAD" else head + body
 
 
 async def send_all(sock: socket.socket, data: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.resources import files
 from typing import Any, Protocol
@@ -35,14 +35,14 @@ class Subscriber(Protocol):
     async def subscribe(self, channel: str) -> None: ...
     async def unsubscribe(self, channel: str) -> None: ...
     async def catch_up(self) -> None: ...
-    def messages(self) -> AsyncIterator[tuple[str, bytes]]: ...
+    async def wait_lost(self) -> None: ...
 
 
 class Redis(Protocol):
     """What is used of `store.redis.RedisStore`."""
 
     def register_script(self, lua: str) -> Script: ...
-    def subscriber(self) -> AbstractAsyncContextManager[Subscriber]: ...
+    def subscriber(self, on_message: Callable[[str, bytes], None]) -> AbstractAsyncContextManager[Subscriber]: ...
 
 
 class Hearing(Protocol):
@@ -155,9 +155,9 @@ class RedisLink:
         while True:
             is_up = False
             try:
-                async with self._redis.subscriber() as subscriber, trio.open_nursery() as nursery:
+                async with self._redis.subscriber(self._listen) as subscriber, trio.open_nursery() as nursery:
                     self._subscriber = subscriber
-                    nursery.start_soon(self._listen, subscriber)
+                    nursery.start_soon(subscriber.wait_lost)
                     await subscriber.subscribe(_channel(CONTROL, EVERYONE))
                     await hearing.reopen()
                     is_up, pause = True, _RETRY_S
@@ -197,13 +197,11 @@ class RedisLink:
         self._alone += 1
         self._hearing.hear_alone(said)
 
-    async def _listen(self, subscriber: Subscriber) -> None:
+    def _listen(self, channel: str, data: bytes) -> None:
         assert self._hearing is not None
-        async for channel, data in subscriber.messages():
-            self._heard += 1
-            namespace = channel.split(":")[1]
-            self._hearing.hear(self._build(namespace, msgpack.unpackb(data, raw=True)))
-        raise DoramiError("UNAVAILABLE", service="redis")
+        self._heard += 1
+        namespace = channel.split(":")[1]
+        self._hearing.hear(self._build(namespace, msgpack.unpackb(data, raw=True)))
 
     async def _publish(self) -> None:
         """What waits, in order; a call that fails leaves its events waiting, to be told alone."""

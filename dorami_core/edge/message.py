@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from dorami_core.base.structure import to_json
-from dorami_core.edge.socketio import MAX_ATTACHMENTS, count_bytes
+from dorami_core.base.structure import PlainDict, to_json
+from dorami_core.edge.socketio import MAX_ATTACHMENTS, count_bytes, has_bytes
 from dorami_core.edge.wire import Chunk, Place, WireFormat
 from dorami_core.hooks.sockets import Delivery
 
@@ -61,7 +61,9 @@ class Message:
     def __init__(self, namespace: str, room: str, payload: bytes, place: Place | None, number: int, at: float) -> None:
         self.event, self.data, delivery, is_numbered = msgspec.msgpack.decode(payload)
         if is_numbered and place is not None:
-            self.data = {**self.data, "seq": place.seq, "epoch": place.epoch}
+            self.data |= {"seq": place.seq, "epoch": place.epoch}
+        if type(self.data) is dict and not has_bytes(self.data):
+            self.data = PlainDict(self.data)
         self.delivery = _DELIVERIES[delivery]
         self.namespace = namespace
         self.room = room

@@ -12,6 +12,9 @@ from dorami_core.edge.message import Message
 from dorami_core.edge.room import Member, Room, Tally
 from dorami_core.edge.roomlog import EVERYONE, KEPT_BYTES, KEPT_EVENTS, KEPT_S, Log
 
+SILENT_S = 10.0
+"""An empty room with nothing to tell is kept for this long, which is more than it takes to enter it."""
+
 
 @attrs.frozen
 class RoomStatistics:
@@ -60,6 +63,17 @@ class Namespace:
             self.kept_bytes -= gone.size
             if oldest.messages and oldest.messages[0] is gone:
                 oldest.forget_oldest()
+
+    def forsaken(self, now: float) -> list[str]:
+        """Rooms that nobody has been in for as long as anybody could come back. `now` is Trio's clock."""
+        return [
+            name
+            for name, room in self.rooms.items()
+            if name != EVERYONE
+            and room.opening is None
+            and room.empty_since is not None
+            and now - room.empty_since > (KEPT_S if room.log.messages else SILENT_S)
+        ]
 
     def forget(self) -> None:
         self.kept.clear()

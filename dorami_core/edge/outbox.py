@@ -6,6 +6,7 @@ import socket
 import struct
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import attrs
 import trio
@@ -14,6 +15,7 @@ from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.wheel import Ticket
 from dorami_core.edge.wire import Chunk
 from dorami_core.hooks.sockets import Delivery
+from dorami_core.runtime import Inflow
 
 _JOIN_BYTES = 16384
 ASKED_MAX_BYTES = 1_000_000
@@ -60,6 +62,7 @@ class Outbox:
         "_since",
         "_sock",
         "_ticket",
+        "inflow",
         "lost",
         "ready",
     )
@@ -91,6 +94,8 @@ class Outbox:
         """The socket's own `send` while nothing waits. Whoever calls it tells `keep` of what was not taken."""
         self.lost: str | None = None
         """Why the connection was cut, or None."""
+        self.inflow: Inflow[Any] | None = None
+        """The other half of the socket, which ends with this one."""
 
     @property
     def queued_bytes(self) -> int:
@@ -182,6 +187,8 @@ class Outbox:
         self._clear()
         if self._ticket is not None:
             self._ticket.cancel()
+        if self.inflow is not None:
+            self.inflow.close()
         if self._sock is not None and self._sock.fileno() >= 0:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -35,6 +35,10 @@ class Handshake:
     lang: Lang
     access_token: str | None
     guest_token: str | None
+
+
+Later = Callable[[], Awaitable[None]]
+"""What cannot be done at once; it may raise Ended."""
 
 
 class Ended(Exception):
@@ -144,8 +148,8 @@ class Peer(ABC):
             self._resumed.set()
 
     @abstractmethod
-    async def receive(self, message: str | bytes) -> None:
-        """One message of the client; waits while a namespace has too many events to handle. Raises Ended."""
+    def receive(self, message: str | bytes) -> Later | None:
+        """One message of the client. What it answers is to be awaited before the next one. Raises Ended."""
 
     @abstractmethod
     def end(self, reason: str) -> None:
@@ -165,8 +169,9 @@ class Peer(ABC):
             self._resumed = trio.Event()
             await self._resumed.wait()
             self._resumed = None
+        self._heartbeat.put_off(trio.current_time())
 
-    async def _authenticate(
+    def _authenticate(
         self, auth: Mapping[str, Any] | None, known_viewer: str | None = None
     ) -> tuple[Principal, str | None]:
         """Who this is, and a guest's new token; `auth` None: a guest whatever he shows. All namespaces of one session
@@ -176,7 +181,7 @@ class Peer(ABC):
         token = None if auth is None else text_or_none(shown.get("token")) or self._handshake.access_token
         if token is not None:
             principal, fresh = self.services.authenticator.authenticate(token, None)
-            await self.services.admission.admit(principal)
+            self.services.admission.admit(principal)
             return principal, fresh
         if self._guest is None:
             guest_token = text_or_none(shown.get("guestToken")) or self._handshake.guest_token

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from dorami_core.base.principal import Principal
 from dorami_core.base.structure import from_json
 from dorami_core.edge import websocket
 from dorami_core.edge.client_socket import ClientSocket
-from dorami_core.edge.peer import Ended, Handshake, Peer
+from dorami_core.edge.peer import Ended, Handshake, Later, Peer
 from dorami_core.edge.roomlog import EVERYONE
 from dorami_core.edge.services import EdgeServices
 from dorami_core.edge.wire import PLAIN_JSON, PLAIN_MSGPACK, Chunk, PlainFormat
@@ -80,32 +81,41 @@ class PlainSession(Peer):
         """Says hello; Ended with 4401 or 4403 for a token or person that is not let in."""
         self.services.counters.open_sessions += 1
         self._watch(self._heartbeat.look_at(trio.current_time()))
-        who = await self._identify({})
+        who = self._identify({})
         hello = {"sid": self.sid, **who, "maxPayload": self.services.settings.max_payload_bytes}
         self._say({"event": "hello", "data": hello})
         await self._socket("/")
 
-    async def receive(self, message: str | bytes) -> None:
-        """One frame of the client; waits while a namespace has too many events to handle. Raises Ended."""
+    def receive(self, message: str | bytes) -> Later | None:
+        """One frame of the client; see Peer."""
         frame = self._decode(message)
         if frame.id is not None and not 0 <= frame.id <= _MAX_ID:
             raise Ended("parse_error", BAD_FRAME)
         if frame.ns == "/" and frame.event in ("auth", "resume"):
-            answer = self._auth if frame.event == "auth" else self._resume
-            try:
-                await answer(frame)
-            except DoramiError as error:
-                self._answer(frame.id, self.refusal(error))
-            return
-        if not self.services.sockets.has_namespace(frame.ns):
-            self.services.counters.unknown_events += 1
-            self._answer(frame.id, self.refusal(DoramiError("VALIDATION_FAILED", problem="unknown namespace")))
-            return
-        client = await self._socket(frame.ns)
+            return partial(self._command, frame)
+        client = self.sockets.get(frame.ns)
+        if client is not None:
+            return self._event(client, frame)
+        if self.services.sockets.has_namespace(frame.ns):
+            return partial(self._first_event, frame)
+        self.services.counters.unknown_events += 1
+        self._answer(frame.id, self.refusal(DoramiError("VALIDATION_FAILED", problem="unknown namespace")))
+        return None
+
+    async def _command(self, frame: Frame) -> None:
+        try:
+            await (self._auth if frame.event == "auth" else self._resume)(frame)
+        except DoramiError as error:
+            self._answer(frame.id, self.refusal(error))
+
+    async def _first_event(self, frame: Frame) -> None:
+        later = self._event(await self._socket(frame.ns), frame)
+        if later is not None:
+            await later()
+
+    def _event(self, client: ClientSocket, frame: Frame) -> Later | None:
         client.receive(frame.event, () if frame.data is None else (frame.data,), frame.id)
-        if client.is_full:
-            await self._pause(client)
-            self._heartbeat.put_off(trio.current_time())
+        return partial(self._pause, client) if client.is_full else None
 
     def pong(self) -> None:
         self._heartbeat.pong(trio.current_time())
@@ -146,10 +156,10 @@ class PlainSession(Peer):
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise Ended("parse_error", BAD_FRAME) from None
 
-    async def _identify(self, auth: Mapping[str, Any]) -> dict[str, Any]:
+    def _identify(self, auth: Mapping[str, Any]) -> dict[str, Any]:
         """Takes on who speaks; what he is told about himself."""
         try:
-            principal, new_guest_token = await self._authenticate(auth)
+            principal, new_guest_token = self._authenticate(auth)
         except DoramiError as error:
             raise Ended(error.code.lower(), BAD_TOKEN if error.code == "UNAUTHORIZED" else BANNED) from None
         self._principal = principal
@@ -165,7 +175,7 @@ class PlainSession(Peer):
         is_bound = any(client.joined for client in self.sockets.values())
         if wanted.guest_token is not None:
             self._guest = None
-        told = await self._identify({"token": wanted.token, "guestToken": wanted.guest_token})
+        told = self._identify({"token": wanted.token, "guestToken": wanted.guest_token})
         assert self._principal is not None
         if before is not None and self._principal.viewer_id != before.viewer_id:
             if is_bound:

@@ -15,13 +15,11 @@ from dorami_core.base.ids import ViewerId
 from dorami_core.edge.message import Draft, Message, draft
 from dorami_core.edge.namespace import Namespace, RoomStatistics, count
 from dorami_core.edge.room import Member, Room, Tally
-from dorami_core.edge.roomlog import CONTROL, EVERYONE, KEPT_S, Heard, Link, Log, Window
+from dorami_core.edge.roomlog import CONTROL, EVERYONE, Heard, Link, Log, Window
 from dorami_core.edge.wire import Chunk, Place
 from dorami_core.hooks.sockets import Delivery, RoomPosition
 
 SWEEP_S = 5.0
-SILENT_S = 10.0
-"""An empty room with nothing to tell is kept for this long, which is more than it takes to enter it."""
 
 
 class RoomIndex:
@@ -82,8 +80,19 @@ class RoomIndex:
 
     async def enter(self, member: Member) -> None:
         """The socket is connected: it hears `emit_to_all` and `emit_to_viewer`."""
-        space = self._space(member.namespace)
-        (await self._opened(space, EVERYONE)).enter(member)
+        await self._opened(self._space(member.namespace), EVERYONE)
+        self.enter_at_once(member)
+
+    def is_open(self, namespace: str) -> bool:
+        """Somebody has entered it, so that entering needs no question to the link."""
+        space = self._spaces.get(namespace)
+        room = space.rooms.get(EVERYONE) if space is not None else None
+        return room is not None and room.opening is None
+
+    def enter_at_once(self, member: Member) -> None:
+        """As `enter`, into a namespace that is open."""
+        space = self._spaces[member.namespace]
+        space.rooms[EVERYONE].enter(member)
         member.entered = space.number
         space.viewers.setdefault(member.viewer, {})[member] = None
 
@@ -324,14 +333,11 @@ class RoomIndex:
         Trio's clock."""
         now = trio.current_time() if now is None else now
         for space in list(self._spaces.values()):
-            for name, room in list(space.rooms.items()):
-                if name == EVERYONE or room.opening is not None or room.empty_since is None:
-                    continue
-                if now - room.empty_since > (KEPT_S if room.log.messages else SILENT_S):
-                    del space.rooms[name]
-                    if self.link is not None and self.link.is_up:
-                        with suppress(DoramiError):
-                            await self.link.close(space.name, name)
+            for name in space.forsaken(now):
+                del space.rooms[name]
+                if self.link is not None and self.link.is_up:
+                    with suppress(DoramiError):
+                        await self.link.close(space.name, name)
 
     def _space(self, name: str) -> Namespace:
         space = self._spaces.get(name)

@@ -33,15 +33,16 @@ class Authenticator(Protocol):
 
 
 class Admission(Protocol):
-    async def admit(self, principal: Principal) -> None:
-        """Raises FORBIDDEN for who may not connect at all (a ban); asked at every CONNECT of a signed-in user."""
+    def admit(self, principal: Principal) -> None:
+        """Raises FORBIDDEN for who may not connect at all (a ban); asked at every CONNECT of a signed-in user, of
+        memory alone."""
         ...
 
 
 class OpenDoor:
     """The admission of a shop that bans nobody."""
 
-    async def admit(self, principal: Principal) -> None:
+    def admit(self, principal: Principal) -> None:
         return
 
 

@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from dorami_core.base.principal import Principal
 from dorami_core.edge import engineio, websocket
 from dorami_core.edge.client_socket import ClientSocket
 from dorami_core.edge.msgpack_packets import MsgpackDecoder
-from dorami_core.edge.peer import Ended, Handshake, Peer, text_or_none
+from dorami_core.edge.peer import Ended, Handshake, Later, Peer, text_or_none
 from dorami_core.edge.polling import Polling
 from dorami_core.edge.recovery import Remembered
 from dorami_core.edge.services import EdgeServices
@@ -72,14 +73,18 @@ class Session(Peer):
             max_payload=settings.max_payload_bytes,
         )
 
-    async def receive(self, message: str | bytes) -> None:
-        """One packet of the client; waits while a namespace has too many events to handle. Raises Ended."""
+    def receive(self, message: str | bytes) -> Later | None:
+        """One packet of the client; see Peer."""
         try:
             event = engineio.receive(message, self._heartbeat, trio.current_time())
+            if event is None:
+                return None
             if isinstance(event, engineio.ClosePacket):
                 raise Ended("transport_close", 1000)
-            if event is not None:
-                await self._message(event.data)
+            if self._decoder is None:
+                self._decoder = self._choose_parser(event.data)
+            packet = self._decoder.feed(event.data)
+            return None if packet is None else self._packet(packet)
         except (engineio.EngineError, PacketError):
             raise Ended("parse_error", 1002) from None
 
@@ -124,13 +129,6 @@ class Session(Peer):
             self.services.workers.start_soon(self._cut_later)
         self.end(reason)
 
-    async def _message(self, data: str | bytes) -> None:
-        if self._decoder is None:
-            self._decoder = self._choose_parser(data)
-        packet = self._decoder.feed(data)
-        if packet is not None:
-            await self._packet(packet)
-
     def _choose_parser(self, first: str | bytes) -> Decoder | MsgpackDecoder:
         """The first packet is a CONNECT: text in the default parser, binary in the one of msgpack."""
         if isinstance(first, bytes):
@@ -138,29 +136,46 @@ class Session(Peer):
             return MsgpackDecoder()
         return Decoder(self.services.settings.max_payload_bytes)
 
-    async def _packet(self, packet: Packet) -> None:
-        if packet.type is PacketType.CONNECT:
-            await self._connect(packet)
-            return
+    def _packet(self, packet: Packet) -> Later | None:
         found = self.sockets.get(packet.namespace)
+        if packet.type is PacketType.CONNECT:
+            if found is not None:
+                raise PacketError("connected twice")
+            return None if self._connect_at_once(packet) else partial(self._connect, packet)
         if found is None:
             if self._left is None or packet.namespace not in self._left:
                 raise PacketError("not connected to this namespace")
         elif packet.type is PacketType.EVENT:
             found.receive(packet.data[0], packet.data[1:], packet.id)
             if found.is_full:
-                await self._pause(found)
-                self._heartbeat.put_off(trio.current_time())
+                return partial(self._pause, found)
         elif packet.type is PacketType.DISCONNECT:
             del self.sockets[packet.namespace]
             self._left = (self._left or set()) | {packet.namespace}
             found.disconnect("client_disconnect")
         elif packet.type is PacketType.ACK:
             found.answer(packet)
+        return None
+
+    def _connect_at_once(self, packet: Packet) -> bool:
+        """Lets in, or refuses, whoever has nothing to recover where nothing has to be waited for: nearly everybody."""
+        namespace, auth, registry = packet.namespace, packet.data or {}, self.services.sockets
+        if "pid" in auth or not registry.has_namespace(namespace) or registry.connect_handlers(namespace):
+            return False
+        if not self.services.rooms.is_open(namespace):
+            return False
+        try:
+            principal, guest_token = self._authenticate(auth)
+        except DoramiError as error:
+            self._refuse_by(error, namespace)
+            return True
+        self._connect_by = None
+        found = self.sockets[namespace] = self._newcomer(namespace, principal)
+        found.greet_at_once({} if guest_token is None else {"guestToken": guest_token})
+        self._heartbeat.put_off(trio.current_time())
+        return True
 
     async def _connect(self, packet: Packet) -> None:
-        if packet.namespace in self.sockets:
-            raise PacketError("connected twice")
         registry, auth = self.services.sockets, packet.data or {}
         if not registry.has_namespace(packet.namespace):
             self._refuse(packet.namespace, {"message": "Invalid namespace"})
@@ -172,7 +187,7 @@ class Session(Peer):
         with self._entering():
             state = await self.services.recovery.find(pid, packet.namespace) if pid and offset else None
             try:
-                principal, guest_token = await self._authenticate(
+                principal, guest_token = self._authenticate(
                     None if has_own_auth else auth, state.viewer if state is not None else None
                 )
                 found, is_back = await self._admit(packet.namespace, principal, state, pid, offset)
@@ -208,10 +223,12 @@ class Session(Peer):
             found = ClientSocket(self, namespace, principal, sid=state.sid, pid=pid)
             if await found.may_come_back(state.rooms, offset):
                 return found, True
-        new_sid = secrets.token_urlsafe(15)
+        return self._newcomer(namespace, principal), False
+
+    def _newcomer(self, namespace: str, principal: Principal) -> ClientSocket:
         # where nobody lets clients in again there is nothing to come back with
-        new_pid = secrets.token_urlsafe(15) if self.services.sockets.return_handlers(namespace) else ""
-        return ClientSocket(self, namespace, principal, sid=new_sid, pid=new_pid), False
+        pid = secrets.token_urlsafe(15) if self.services.sockets.return_handlers(namespace) else ""
+        return ClientSocket(self, namespace, principal, sid=secrets.token_urlsafe(15), pid=pid)
 
     async def _ask_connect_handlers(self, found: ClientSocket, auth: dict[str, Any]) -> None:
         """DoramiError where one refuses, or all together take too long."""

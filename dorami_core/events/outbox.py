@@ -24,7 +24,9 @@ log = structlog.get_logger()
 
 MAX_ATTEMPTS = 8
 BATCH = 200
-POLL_S = 0.25
+RETRY_S = 0.25
+LOOK_S = 1.0
+"""What nobody has rung for, and nothing parked was due before, is found after at most this."""
 KEPT_DAYS = 7
 PURGE_EVERY_S = 3600.0
 LOCK_KEY = 0x646F72616D690001
@@ -57,7 +59,10 @@ WHERE o.id = placed.id
 """
 
 
-PARKED_IS_DUE = "SELECT EXISTS (SELECT FROM core.outbox_parked WHERE retry_at <= core.now())"
+LOOK = """
+SELECT EXISTS (SELECT FROM core.outbox WHERE position IS NULL) AS is_new,
+       (SELECT extract(epoch FROM min(retry_at) - core.now())::float8 FROM core.outbox_parked) AS retry_in_s
+"""
 
 
 class Deliver(Protocol):
@@ -107,7 +112,7 @@ class OutboxBell:
     """Tells the deliverer, in whichever process it is, that something was written.
 
     One NOTIFY for all commits of a moment, and outside of their transactions: with one inside, PostgreSQL would let
-    no two of them commit at the same time. One that is lost costs `POLL_S`.
+    no two of them commit at the same time. One that is lost costs `LOOK_S`.
     """
 
     def __init__(self, db: Database) -> None:
@@ -131,7 +136,7 @@ class OutboxBell:
 
 class Outbox:
     """Delivers. `poke()` after a commit makes it look at once, or rings for the process that delivers; that one looks
-    every `POLL_S` anyway."""
+    every `LOOK_S` anyway."""
 
     def __init__(
         self,
@@ -176,20 +181,24 @@ class Outbox:
                 log.warning("outbox.database_gone")
             finally:
                 self._is_deliverer = self._is_caught_up = False
-            await trio.sleep(POLL_S)
+            await trio.sleep(RETRY_S)
 
     async def _hold(self, session: Session) -> None:
         while not await session.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):  # noqa: ASYNC110
-            await trio.sleep(POLL_S)
+            await trio.sleep(RETRY_S)
         self._is_deliverer = True
         await self._welcome()
         await session.listen(CHANNEL, self.poke)
         while True:
             self._wake = trio.Event()
-            await session.fetchval("SELECT 1")  # the lock lives and dies with this session
-            self._is_caught_up = not await self.deliver_once()
+            found = await session.fetchrow(LOOK)  # on this session, for the lock lives and dies with it
+            assert found is not None
+            retry_in_s: float | None = found["retry_in_s"]
+            is_due = retry_in_s is not None and retry_in_s <= 0  # for ever, where it stands behind a dead letter
+            if found["is_new"] or is_due or not self._is_caught_up:
+                self._is_caught_up = not await self.deliver_once()
             if self._is_caught_up:
-                with trio.move_on_after(POLL_S):
+                with trio.move_on_after(LOOK_S if retry_in_s is None or is_due else min(LOOK_S, retry_in_s)):
                     await self._wake.wait()
 
     async def purge(self) -> None:
@@ -223,9 +232,7 @@ class Outbox:
 
     async def deliver_once(self) -> bool:
         """One round over all subscribers. True where something was delivered or tried."""
-        is_new = await self._db.execute(PLACE, BATCH) != "UPDATE 0"
-        if self._is_caught_up and not is_new and not await self._db.fetchval(PARKED_IS_DUE):
-            return False
+        await self._db.execute(PLACE, BATCH)
         worked = False
         for subscriber in self._all:
             worked |= await self._retry_parked(subscriber)

@@ -135,9 +135,11 @@ class Dispatcher:
         count.calls += 1
         started = time.perf_counter()
         try:
+            answer = _call(impl, facts)
+            if not inspect.isawaitable(answer):
+                return answer
             with trio.move_on_after(self._time_limit_s) as scope:
-                answer = _call(impl, facts)
-                return await answer if inspect.isawaitable(answer) else answer
+                return await answer
         except DoramiError:
             raise
         except Exception:

@@ -92,7 +92,8 @@ class CoreHooks:
 
     @hookspec
     async def filter_stream_snapshot(self, value: dict[str, Any], stream: StreamView) -> dict[str, Any]:
-        """The acknowledgement of `join:stream`; add your part and return it."""
+        """The acknowledgement of `join:stream`; add your part and return it. It serves newcomers of the next quarter of
+        a second too where nothing was said in the room since: what changes in your part has to be said there."""
 
     @hookspec
     async def filter_chat_receipt(

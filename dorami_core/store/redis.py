@@ -10,107 +10,112 @@ from typing import Any
 import attrs
 import redis.exceptions
 import trio
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from dorami_core.runtime import to_asyncio
-from dorami_core.store.subscriber import Subscriber, open_subscriber
+from dorami_core.store.subscriber import OnMessage, Subscriber, open_subscriber
 from dorami_core.store.unreachable import redis_unreachable
+from dorami_core.store.wire import Argument, RedisWire, open_wire
 
 CONNECT_S = 2.0
-ANSWER_S = 5.0
-POOL_WAIT_S = 2.0
-CLOSE_S = 5.0
 
-Argument = str | bytes | int | float
 Script = Callable[[Sequence[Argument], Sequence[Argument]], Awaitable[Any]]
 """`await script(keys, args)`"""
 
 
 @attrs.frozen
 class RedisStatistics:
-    in_use: int
-    max_size: int
+    """`waiting`: calls without an answer yet; `connects`: how often a connection was made."""
+
+    waiting: int
+    connects: int
 
 
 class RedisStore:
-    """A bounded pool of connections. Each call is one crossing; strings come back as bytes.
+    """One connection, on which calls follow each other without waiting; made again when it is needed and gone. Strings
+    come back as bytes.
 
-    Every call raises UNAVAILABLE where Redis cannot be reached or does not answer within seconds, and
-    `redis.exceptions.ResponseError` where it refuses the command.
+    Every call raises UNAVAILABLE where Redis cannot be reached or does not answer within seconds (it may have been run
+    then), and `redis.exceptions.ResponseError` where it refuses the command. Commands that block (BLPOP) would hold up
+    everybody and have no place here.
     """
 
-    def __init__(self, client: Redis, pool: BlockingConnectionPool) -> None:
-        self._client = client
+    def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
+        self._wire: RedisWire | None = None
+        self._opening = trio.Lock()
+        self._attempts = 0
+        self._connects = 0
 
     async def execute(self, *command: Argument) -> Any:
-        """One command, `execute("SET", key, value, "EX", 60)`. Its answer is typed as redis-py does (OK is True)."""
-        return await _answered(self._client.execute_command, *command)
+        """One command, `execute("SET", key, value, "EX", 60)`, which answers b"OK"."""
+        with redis_unreachable():
+            return await (self._wired() or await self._connect()).call(*command)
 
     def register_script(self, lua: str) -> Script:
         """Lua that runs atomically: sent by its hash, and whole where Redis does not know it (a restart)."""
         digest = hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest()
 
         async def script(keys: Sequence[Argument], args: Sequence[Argument]) -> Any:
-            return await _answered(_evaluated, self._client, lua, digest, keys, args)
+            with redis_unreachable():
+                wire = self._wired() or await self._connect()
+                try:
+                    return await wire.call("EVALSHA", digest, len(keys), *keys, *args)
+                except redis.exceptions.NoScriptError:
+                    return await wire.call("EVAL", lua, len(keys), *keys, *args)
 
         return script
 
-    def subscriber(self) -> AbstractAsyncContextManager[Subscriber]:
+    def subscriber(self, on_message: OnMessage) -> AbstractAsyncContextManager[Subscriber]:
         """A connection for subscriptions; entering it raises UNAVAILABLE where Redis cannot be reached."""
-        return open_subscriber(self._pool)
+        return open_subscriber(self._pool, on_message)
 
     async def ping(self) -> None:
         """Returns where Redis answers; raises UNAVAILABLE elsewhere."""
         await self.execute("PING")
 
     def statistics(self) -> RedisStatistics:
-        in_use = len(self._pool._in_use_connections)
-        return RedisStatistics(in_use=in_use, max_size=self._pool.max_connections)
+        wire = self._wired()
+        return RedisStatistics(waiting=wire.waiting if wire is not None else 0, connects=self._connects)
 
+    def close(self) -> None:
+        """Calls that wait fail."""
+        if self._wire is not None:
+            self._wire.close()
 
-async def _answered(fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """One crossing, given up after ANSWER_S. The library's own time-out would cost a task for every call."""
-    with redis_unreachable():
-        with trio.move_on_after(ANSWER_S) as scope:
-            return await to_asyncio(fn, *args)
-        assert scope.cancelled_caught
-        raise TimeoutError(f"no answer within {ANSWER_S:g} s")
+    def _wired(self) -> RedisWire | None:
+        return None if self._wire is None or self._wire.is_lost else self._wire
+
+    async def _connect(self) -> RedisWire:
+        """One attempt for all who need it in the same moment."""
+        known = self._attempts
+        async with self._opening:
+            if self._attempts == known:
+                try:
+                    with trio.fail_after(CONNECT_S):
+                        self._wire = await to_asyncio(open_wire, self._pool.make_connection())  # type: ignore[no-untyped-call]
+                    self._connects += 1
+                except trio.TooSlowError:
+                    self._attempts += 1
+                    raise TimeoutError(f"no connection within {CONNECT_S:g} s") from None
+                except Exception:
+                    self._attempts += 1
+                    raise
+                self._attempts += 1
+            wire = self._wired()
+            if wire is None:
+                raise ConnectionError("no connection")
+            return wire
 
 
 @asynccontextmanager
-async def open_redis(url: str, *, max_size: int = 16) -> AsyncIterator[RedisStore]:
+async def open_redis(url: str) -> AsyncIterator[RedisStore]:
     """A store for `redis://`, `rediss://` or `unix://` URLs. Connects when first used, so it opens without a server."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_size,
-        timeout=POOL_WAIT_S,
-        socket_connect_timeout=CONNECT_S,
-        protocol=2,
-        # One more try, for a pooled connection that a restarted server has closed; a command that timed out may have
-        # been run and is not repeated.
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
-    )
-    client = Redis(connection_pool=pool)
+    pool = ConnectionPool.from_url(url, socket_connect_timeout=CONNECT_S, protocol=2, retry=Retry(NoBackoff(), 0))
+    store = RedisStore(pool)
     try:
-        yield RedisStore(client, pool)
+        yield store
     finally:
-        with trio.move_on_after(CLOSE_S, shield=True):
-            await to_asyncio(_close, client, pool)
-
-
-# Below: the asyncio side.
-
-
-async def _evaluated(client: Any, lua: str, digest: str, keys: Sequence[Argument], args: Sequence[Argument]) -> Any:
-    try:
-        return await client.execute_command("EVALSHA", digest, len(keys), *keys, *args)
-    except redis.exceptions.NoScriptError:
-        return await client.execute_command("EVAL", lua, len(keys), *keys, *args)
-
-
-async def _close(client: Redis, pool: BlockingConnectionPool) -> None:
-    await client.aclose()
-    await pool.disconnect()
+        store.close()

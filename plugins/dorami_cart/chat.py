@@ -17,12 +17,11 @@ class ChatOrders:
         self._cart = cart
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
 
-    async def hear(self, user: UserIdentity, stream_key: str, message: str, message_id: str) -> dict[str, Any] | None:
+    async def hear(
+        self, user: UserIdentity, stream_key: str, said: spoken.SpokenOrder, message_id: str
+    ) -> dict[str, Any] | None:
         """What came of a message: `{"ok": true, "item"}`, or `{"ok": false, "errorCode", "details"}`; None where it is
-        no order. The message names the wish, so one that is sent again is not bought again."""
-        said = spoken.parse(message)
-        if said is None:
-            return None
+        no order after all. The message names the wish, so one that is sent again is not bought again."""
         products = await self._catalog.list_for_stream(stream_key)
         if not 1 <= said.number <= len(products):
             return _refused(DoramiError("PRODUCT_NOT_FOUND", number=said.number))

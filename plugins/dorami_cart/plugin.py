@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from dorami_cart import store
+from dorami_cart import spoken, store
 from dorami_cart.adding import ITEM_TIMER
 from dorami_cart.api import CartApi
 from dorami_cart.chat import ChatOrders
@@ -84,12 +84,19 @@ class CartPlugin(Plugin):
         return [self._cart.forget_answers]
 
     @hookimpl
-    async def filter_chat_receipt(
+    def filter_chat_receipt(
         self, value: dict[str, Any], principal: Principal, stream_key: str, message: str
+    ) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+        said = spoken.parse(message) if self._chat is not None and principal.user is not None else None
+        # nearly all messages are just talk
+        return value if said is None else self._ordered(value, principal, stream_key, said)
+
+    async def _ordered(
+        self, value: dict[str, Any], principal: Principal, stream_key: str, said: spoken.SpokenOrder
     ) -> dict[str, Any]:
-        if self._chat is None or principal.user is None:
-            return value
-        answer = await self._chat.hear(principal.user, stream_key, message, value["id"])
+        assert self._chat is not None
+        assert principal.user is not None
+        answer = await self._chat.hear(principal.user, stream_key, said, value["id"])
         return value if answer is None else {**value, "cart": answer}
 
     @hookimpl

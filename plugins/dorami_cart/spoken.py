@@ -64,6 +64,8 @@ class SpokenOrder:
 def parse(message: str) -> SpokenOrder | None:
     """None where the message is no order by its form. Whether its words are options only the product can tell."""
     said = plain(message)
+    if not any(map(str.isdigit, said)):
+        return None
     said = re.sub(r"([0-9]) +(번|개|장|벌)(?= |$)", r"\1\2", said)
     first, *rest = said.replace(",", " ").split() or [""]
     number = _SAID_NUMBER.fullmatch(first)

@@ -21,21 +21,21 @@ end
 local function trim(namespace)
     local meta, log = 'rooms:{' .. namespace .. '}', 'rooms:{' .. namespace .. '}:log'
     local bytes, count = tonumber(redis.call('HGET', meta, 'bytes')), redis.call('XLEN', log)
-    local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-    if not newest then return end
-    local oldest_ms = tonumber(string.match(newest[1], '%d+')) - MAX_AGE_MS
-    local is_over = true
+    local oldest_ms = redis.call('TIME')[1] * 1000 - MAX_AGE_MS
+    -- Nearly always one look at one entry is all.
+    local look, is_over, trimmed = 1, true, nil
     while is_over do
-        for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 16)) do
+        is_over = false
+        for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', look)) do
             local at = tonumber(string.match(entry[1], '%d+'))
             is_over = count > MAX_EVENTS or bytes > MAX_BYTES or at < oldest_ms
             if not is_over then break end
             redis.call('XDEL', log, entry[1])
-            count, bytes = count - 1, bytes - #entry[2][10] - OVERHEAD
-            redis.call('HSET', meta, 'trimmed', entry[2][4])
+            count, bytes, trimmed = count - 1, bytes - #entry[2][10] - OVERHEAD, entry[2][4]
         end
+        look = 16
     end
-    redis.call('HSET', meta, 'bytes', bytes)
+    if trimmed then redis.call('HSET', meta, 'bytes', bytes, 'trimmed', trimmed) end
 end
 
 -- Answers number, seq, epoch; 0, 0 and '' for what is volatile. `payload` is opaque here.

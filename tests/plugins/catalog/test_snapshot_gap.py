@@ -20,7 +20,7 @@ from dorami_core.presence.ledger import RedisLedger
 from dorami_core.presence.viewers import SharedViewers
 from dorami_core.store.redis import RedisStore
 from dorami_core.streams.snapshot import Snapshots
-from dorami_core.streams.sockets import JoinStream, StreamSockets
+from dorami_core.streams.sockets import SERVES_S, JoinStream, StreamSockets
 from dorami_core.testing.host import Bench, open_bench
 from dorami_core.testing.sockets import RecordedConnection, RecordedRooms, guest_principal
 
@@ -82,7 +82,7 @@ class Show:
         self.rooms = RecordedRooms()
         viewers = SharedViewers(self.rooms, bench.clock, RedisLedger(redis, lease_s=15), lease_s=15)
         self.snapshots = kind(Snapshots(bench.streams, viewers, bench.hooks, bench.clock, NoHistory()).build)
-        self.sockets = StreamSockets(bench.streams, viewers, self.snapshots)
+        self.sockets = StreamSockets(bench.streams, viewers, self.snapshots, bench.clock)
         bench.rooms.emit = self.rooms.emit  # type: ignore[method-assign]
 
     @property
@@ -183,3 +183,23 @@ async def test_the_position_of_the_room_is_in_the_answer(bench: Bench, redis_sto
     snapshot = await show.sockets.join(conn, JoinStream(KEY))
     position = await conn.join(KEY)
     assert snapshot["room"] == {"room": f"/:{KEY}", "epoch": position.epoch, "seq": position.seq}
+
+
+async def test_a_snapshot_serves_until_the_room_speaks_or_it_is_old(
+    bench: Bench, redis_store: RedisStore, gate: Gate
+) -> None:
+    show = Show(bench, redis_store, gate)
+    product = await show.product()
+    known: list[Newcomer] = []
+    for _ in range(3):
+        await show.join(known)
+    assert gate.builds == 1
+    version = await show.rename(product, "카디건")
+    await show.join(known)
+    assert gate.builds == 2
+    assert known[3].snapshot["products"][0]["version"] == version
+    assert [newcomer.version for newcomer in known] == [version] * 4
+    bench.clock.advance(SERVES_S)
+    await show.join(known)
+    assert gate.builds == 3
+    assert [newcomer.snapshot["viewerCount"] for newcomer in known] == [1, 2, 3, 4, 5]

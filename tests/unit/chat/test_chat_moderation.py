@@ -57,16 +57,16 @@ async def test_a_ban_cuts_and_keeps_out_until_it_is_undone(chat: ChatRoom) -> No
     await chat.send(people.moderator, "chat:ban-user", userId=id_of(people.person), reason="욕설", liveId=LIVE)
     assert (ViewerId(f"u:{id_of(people.person)}"), "banned") in chat.rooms.cut
     with pytest.raises(DoramiError) as refused:
-        await chat.bans.admit(people.person.principal)
+        chat.bans.admit(people.person.principal)
     assert (refused.value.code, refused.value.details) == ("FORBIDDEN", {"reason": "banned"})
     assert (await chat.refusal(people.person, "hello")).details == {"reason": "banned"}
     assert await chat.refused(people.person, "chat:join-room", liveId=OTHER) == "FORBIDDEN"
     assert await chat.refused(people.person, "chat:heart", liveId=LIVE) == "FORBIDDEN"
     for other in (people.watcher.principal, people.seller.principal, guest_principal()):
-        await chat.bans.admit(other)
+        chat.bans.admit(other)
     for _ in range(2):
         await chat.send(people.moderator, "chat:unban-user", userId=id_of(people.person))
-    await chat.bans.admit(people.person.principal)
+    chat.bans.admit(people.person.principal)
     await chat.say(people.person, "thank you")
 
 
@@ -78,7 +78,7 @@ async def test_a_ban_reaches_the_other_processes_with_their_next_look(
         await nursery.start(other.rules.run)
         people = await people_of(chat)
         await chat.send(people.seller, "chat:ban-user", userId=id_of(people.person))
-        await other.bans.admit(people.person.principal)  # has not looked since
+        other.bans.admit(people.person.principal)  # has not looked since
         await trio.testing.wait_all_tasks_blocked()
         assert manual_clock.sleeping == 1
         version = other.rules.now.version
@@ -87,7 +87,7 @@ async def test_a_ban_reaches_the_other_processes_with_their_next_look(
             while other.rules.now.version == version:
                 await trio.lowlevel.checkpoint()
         with pytest.raises(DoramiError, match="FORBIDDEN"):
-            await other.bans.admit(people.person.principal)
+            other.bans.admit(people.person.principal)
         # he may have come in there between the cut and the look
         assert other.rooms.cut == [(ViewerId(f"u:{id_of(people.person)}"), "banned")]
         nursery.cancel_scope.cancel()
@@ -111,7 +111,7 @@ async def test_bans_hold_while_the_database_is_away(
             manual_clock.advance(0.5)
             await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(DoramiError, match="FORBIDDEN"):
-            await chat.bans.admit(people.person.principal)
+            chat.bans.admit(people.person.principal)
         nursery.cancel_scope.cancel()
 
 

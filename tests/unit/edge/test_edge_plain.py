@@ -242,7 +242,7 @@ async def test_without_a_known_subprotocol_there_is_no_websocket(tmp_path: Path)
 
 async def test_ends_that_the_server_decides(tmp_path: Path) -> None:
     class Door:
-        async def admit(self, principal: Principal) -> None:
+        def admit(self, principal: Principal) -> None:
             if principal.is_admin:
                 raise DoramiError("FORBIDDEN", reason="banned")
 

@@ -157,7 +157,7 @@ async def test_who_cannot_be_told_begins_anew(tmp_path: Path) -> None:
 
 async def test_authorisation_is_asked_again(tmp_path: Path) -> None:
     class Door:
-        async def admit(self, principal: Principal) -> None:
+        def admit(self, principal: Principal) -> None:
             if principal.user is not None and principal.user.display_name in banned:
                 raise DoramiError("FORBIDDEN", reason="banned")
 

@@ -15,7 +15,7 @@ FOR_EVER_S = 3600.0
 async def test_the_deliverer_hears_what_another_process_wrote(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "POLL_S", FOR_EVER_S)  # whoever only looks finds nothing
+    monkeypatch.setattr(module, "LOOK_S", FOR_EVER_S)  # whoever only looks finds nothing
     async with opened(database_url) as (_, deliverer, heard, _), opened(database_url) as (other, waiting, silent, _):
         bell = OutboxBell(other)
         waiting._ring = bell.ring

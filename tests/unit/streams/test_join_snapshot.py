@@ -15,6 +15,7 @@ from dorami_core.presence.viewers import SharedViewers
 from dorami_core.store.postgres import PostgresDatabase
 from dorami_core.store.redis import RedisStore, open_redis
 from dorami_core.streams import sockets as stream_sockets
+from dorami_core.streams.sockets import SERVES_S
 from dorami_core.testing.sockets import RecordedConnection, RecordedRooms, RecordedSockets, guest_principal
 
 
@@ -58,6 +59,7 @@ async def test_a_join_that_fails_leaves_nothing_behind_and_one_that_was_in_stays
     stays, comes = door.conn(), door.conn()
     await door.sockets.send(stays, "join:stream", {"streamKey": row.stream_key})
     await database.execute("ALTER TABLE streams.streams RENAME TO away")
+    studio.clock.advance(SERVES_S)
     for conn in (stays, comes):
         with pytest.raises(Exception, match="does not exist"):
             await door.sockets.send(conn, "join:stream", {"streamKey": row.stream_key})
