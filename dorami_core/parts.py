@@ -25,6 +25,7 @@ from dorami_core.base.settings import (
     LimitSettings,
     MediaSettings,
     PresenceSettings,
+    RecordingSettings,
     RtmpSettings,
     Settings,
     StreamSettings,
@@ -59,6 +60,7 @@ from dorami_core.media.hub import RelayHub, open_relay_hub
 from dorami_core.presence import sockets as presence_sockets
 from dorami_core.presence.ledger import RedisLedger
 from dorami_core.presence.viewers import SharedViewers
+from dorami_core.recordings.directory import RecordingDirectory
 from dorami_core.store.deadlines import DeadlineRunner, DeadlineStore
 from dorami_core.store.embedded.postgres import embedded_postgres
 from dorami_core.store.embedded.redis import embedded_redis
@@ -180,6 +182,7 @@ class Core:
     viewers: SharedViewers
     broadcasts: Broadcasts
     streams: StreamService
+    recordings: RecordingDirectory
     chat: ChatDesk
 
     def statistics(self) -> Sources:
@@ -227,7 +230,10 @@ def build_core(base: Base, companions: Sequence[Companion] = ()) -> Core:
     )
     base.plugins.add_internal(StreamAnnouncer(rooms, streams))
     users = Users(base.db, AddressCipher(base.environment.profile_encryption_key), base.environment.admin_emails)
-    shared = Shared(base.db, rooms, DeadlineStore(), streams, users, base.dispatcher, clock, settings, base.ports)
+    recordings = RecordingDirectory(base.db, settings.section(RecordingSettings))
+    shared = Shared(
+        base.db, rooms, DeadlineStore(), streams, users, recordings, base.dispatcher, clock, settings, base.ports
+    )
     for plugin in base.plugins.ordered:
         base.dispatcher.register_one(plugin.name, "register_services", host=PluginHost(plugin, shared))
     statuses = Briefly(streams.status, clock, STATUS_KNOWN_S)
@@ -259,6 +265,7 @@ def build_core(base: Base, companions: Sequence[Companion] = ()) -> Core:
         viewers=viewers,
         broadcasts=broadcasts,
         streams=streams,
+        recordings=recordings,
         chat=chat,
     )
 

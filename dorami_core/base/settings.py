@@ -93,6 +93,9 @@ class RecordingSettings:
     budget_gb: float = attrs.field(default=50, validator=positive)
     warn_s: float = attrs.field(default=86400, validator=positive)
     min_free_gb: float = attrs.field(default=1, validator=positive)
+    public: bool = True
+    clip_min_s: float = attrs.field(default=3, validator=positive)
+    clip_max_s: float = attrs.field(default=1800, validator=positive)
 
 
 @attrs.frozen

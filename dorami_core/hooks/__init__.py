@@ -31,6 +31,16 @@ from dorami_core.hooks.host import (
 from dorami_core.hooks.http import FileAnswer, Page, Paged, Redirect, Request, Router, Templates
 from dorami_core.hooks.markers import hookimpl, hookspec
 from dorami_core.hooks.plugin import Plugin
+from dorami_core.hooks.recordings import (
+    Announced,
+    ClipView,
+    Recordings,
+    ReplayPart,
+    ReplaySummary,
+    ReplayView,
+    Span,
+    Timeline,
+)
 from dorami_core.hooks.sockets import Delivery, Rooms, SocketConnection, SocketEvents
 from dorami_core.hooks.transactions import Database, Deadlines, Queries, Row, Tx
 
@@ -38,7 +48,9 @@ __all__ = [
     "ANONYMOUS_NAME",
     "CURRENCIES",
     "Access",
+    "Announced",
     "BackgroundTask",
+    "ClipView",
     "Clock",
     "Database",
     "DeadlineHandler",
@@ -59,13 +71,18 @@ __all__ = [
     "Plugin",
     "Principal",
     "Queries",
+    "Recordings",
     "Redirect",
+    "ReplayPart",
+    "ReplaySummary",
+    "ReplayView",
     "Request",
     "Rooms",
     "Router",
     "Row",
     "SocketConnection",
     "SocketEvents",
+    "Span",
     "StreamChanged",
     "StreamCreated",
     "StreamDirectory",
@@ -77,6 +94,7 @@ __all__ = [
     "StreamView",
     "SystemClock",
     "Templates",
+    "Timeline",
     "Tx",
     "UserDirectory",
     "UserId",

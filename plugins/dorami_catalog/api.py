@@ -118,6 +118,15 @@ class StockChange:
     available_after: int
 
 
+@attrs.frozen(kw_only=True)
+class Showing:
+    """From when to when a product was the one shown; `until` None: it still is."""
+
+    product_id: UUID
+    since: datetime
+    until: datetime | None
+
+
 class CatalogApi(Protocol):
     """`host.api(CatalogApi)`.
 
@@ -135,6 +144,10 @@ class CatalogApi(Protocol):
 
     async def pinned(self, stream_key: str) -> UUID | None:
         """The product that a broadcast shows now."""
+        ...
+
+    async def showings(self, stream_key: str, since: datetime, until: datetime) -> list[Showing]:
+        """What was shown between, in its order; at most 1000."""
         ...
 
     async def list_store(self, limit: int = 100) -> list[ProductView]:

@@ -69,7 +69,7 @@ class CatalogPlugin(Plugin):
 
     @hookimpl
     def register_routes(self, router: Router) -> None:
-        CatalogRoutes(self._catalog, self._pins).register(router)
+        CatalogRoutes(self._catalog, self._pins, self._host.recordings).register(router)
 
     @hookimpl
     def register_templates(self) -> Templates:

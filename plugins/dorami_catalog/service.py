@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from dorami_catalog import ledger, pins, store
-from dorami_catalog.api import ProductView
+from dorami_catalog.api import ProductView, Showing
 from dorami_catalog.model import (
     UNSET,
     NewProduct,
@@ -44,6 +44,9 @@ class Catalog(Stock):
 
     async def pinned(self, stream_key: str) -> UUID | None:
         return (await pins.find(self._host.db, stream_key)).product_id if is_stream_key(stream_key) else None
+
+    async def showings(self, stream_key: str, since: datetime, until: datetime) -> list[Showing]:
+        return await pins.showings(self._host.db, stream_key, since, until) if is_stream_key(stream_key) else []
 
     async def list_store(self, limit: int = 100) -> list[ProductView]:
         return await store.list_page(self._host.db, None, None, min(limit, store.LIST_MAX))

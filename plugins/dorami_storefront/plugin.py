@@ -12,7 +12,7 @@ from dorami_reservation.api import ReservationApi
 
 from dorami_core.hooks import Host, Plugin, Router, Templates, hookimpl
 from dorami_storefront.assets import Assets
-from dorami_storefront.pages import account, admin, cart, checkout, order_desk, points, shop, waiting
+from dorami_storefront.pages import account, admin, cart, checkout, order_desk, points, replay, shop, waiting
 from dorami_storefront.site import Site
 from dorami_storefront.texts import Texts
 
@@ -49,5 +49,5 @@ class StorefrontPlugin(Plugin):
     def register_routes(self, router: Router) -> None:
         if self._site is None:
             raise RuntimeError("services come before routes")
-        for pages in (shop, cart, checkout, account, admin, order_desk, points, waiting):
+        for pages in (shop, replay, cart, checkout, account, admin, order_desk, points, waiting):
             pages.register(router, self._site)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -62,6 +63,14 @@ class Site:
             "iso": iso,
         }
         return Page(f"dorami_storefront/{template}", {**shared, **context}, http_status)
+
+    async def covers(self, stream_keys: Sequence[str]) -> dict[str, str]:
+        """A broadcast's picture: that of its first product that has one. One read for all."""
+        wanted, found = set(stream_keys), dict[str, str]()
+        for product in await self.catalog.list_store(500) if wanted else ():
+            for key in wanted.intersection(product.stream_keys) if product.image_url else ():
+                found.setdefault(key, product.image_url)
+        return found
 
     def thumbnail(self, request: Request, stream: StreamView) -> str | None:
         """The picture of a broadcast that is on air, of some seconds ago at most."""

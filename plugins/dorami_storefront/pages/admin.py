@@ -32,6 +32,7 @@ class AdminPages:
             request,
             "admin_home.html",
             streams=found,
+            announced=await self._site.host.recordings.announced(),
             viewers={one.stream_key: streams.viewer_count(one.stream_key) for one in found},
         )
 
@@ -70,4 +71,10 @@ class AdminPages:
         """The list is asked for by the page's script."""
         streams = await self._site.host.streams.list_all(200)
         titles = {one.stream_key: one.title for one in streams}
-        return self._site.page(request, "admin_recordings.html", admin_data={"titles": titles})
+        only_announced = request.args.get("announced") == "1"
+        return self._site.page(
+            request,
+            "admin_recordings.html",
+            only_announced=only_announced,
+            admin_data={"titles": titles, "onlyAnnounced": only_announced},
+        )

@@ -9,19 +9,25 @@ from uuid import UUID
 
 import attrs
 from dorami_cart.api import AddAnswer, AddToCart, CartItemView, CartView
-from dorami_catalog.api import ProductVariant, ProductView
+from dorami_catalog.api import ProductVariant, ProductView, Showing
 from dorami_orders.api import OrderFilter, OrderItemView, OrderView, PayAccount, PlaceOrder, ShopInfo
 from dorami_orders.fees import shipping_fee, surcharges_of
 
 from dorami_core.base.ids import GuestId
 from dorami_core.hooks import (
+    Announced,
+    ClipView,
     DoramiError,
     Money,
     Paged,
     Principal,
+    ReplayPart,
+    ReplayView,
     Request,
+    Span,
     StreamKey,
     StreamView,
+    Timeline,
     UserId,
     UserIdentity,
     UserView,
@@ -226,12 +232,67 @@ class FakeClock:
         return NOW
 
 
+REPLAY = UUID(int=70)
+
+
+def replay(**changes: Any) -> ReplayView:
+    began = NOW - timedelta(days=1)
+    unix_ms = round(began.timestamp() * 1000)
+    values: dict[str, Any] = {
+        "id": REPLAY,
+        "stream_key": StreamKey("past"),
+        "title": "지난 <방송>",
+        "started_at": began,
+        "duration_ms": 3_723_000,
+        "public": True,
+        "ended_at": began + timedelta(seconds=3800),
+        "parts": [
+            ReplayPart(number=1, starts_ms=0, duration_ms=3_600_000, video_url="/api/replays/x/parts/1"),
+            ReplayPart(number=2, starts_ms=3_600_000, duration_ms=123_000, video_url="/api/replays/x/parts/2"),
+        ],
+        "timeline": Timeline([Span(0, unix_ms, 3_600_000), Span(3_600_000, unix_ms + 3_677_000, 123_000)]),
+    }
+    return ReplayView(**{**values, **changes})
+
+
+@attrs.define
+class FakeRecordings:
+    """As `hooks.Recordings`: what is not public is for staff."""
+
+    found: list[ReplayView] = attrs.Factory(list)
+    cuts: list[ClipView] = attrs.Factory(list)
+    soon_gone: Announced = attrs.Factory(lambda: Announced(0, None))
+
+    async def replay(self, replay_id: UUID, *, staff: bool = False) -> ReplayView:
+        for one in self.found:
+            if one.id == replay_id and (one.public or staff):
+                return one
+        raise DoramiError("REPLAY_NOT_FOUND")
+
+    async def replay_of(self, stream_key: str, *, staff: bool = False) -> ReplayView | None:
+        return next((one for one in self.found if one.stream_key == stream_key and (one.public or staff)), None)
+
+    async def replays(
+        self, *, stream_key: str | None = None, after: UUID | None = None, limit: int = 50, staff: bool = False
+    ) -> Sequence[ReplayView]:
+        shown = [one for one in self.found if one.public or staff]
+        begin = 0 if after is None else [one.id for one in shown].index(after) + 1
+        return shown[begin : begin + limit]
+
+    async def clips(self, subjects: Sequence[UUID], limit: int = 20, *, staff: bool = False) -> Sequence[ClipView]:
+        return [one for one in self.cuts if one.subject in subjects][:limit]
+
+    async def announced(self) -> Announced:
+        return self.soon_gone
+
+
 @attrs.define
 class FakeHost:
     """What the pages use of a host."""
 
     streams: FakeStreams = attrs.Factory(FakeStreams)
     users: FakeUsers = attrs.Factory(FakeUsers)
+    recordings: FakeRecordings = attrs.Factory(FakeRecordings)
     clock: FakeClock = attrs.Factory(FakeClock)
     currency: str = "USD"
     timezone: str = "Asia/Seoul"
@@ -242,6 +303,10 @@ class FakeHost:
 @attrs.define
 class FakeCatalog:
     products: list[ProductView] = attrs.Factory(list)
+    shown: list[Showing] = attrs.Factory(list)
+
+    async def showings(self, stream_key: str, since: datetime, until: datetime) -> list[Showing]:
+        return self.shown
 
     async def get(self, product_id: UUID) -> ProductView:
         for one in self.products:

@@ -17,12 +17,12 @@ import queue_fakes
 import shop_fakes as fakes
 from dorami_reservation.api import JoinQueue
 from dorami_storefront.assets import Assets, BundleMissing
-from dorami_storefront.pages import account, admin, cart, checkout, order_desk, points, shop, waiting
+from dorami_storefront.pages import account, admin, cart, checkout, order_desk, points, replay, shop, waiting
 from dorami_storefront.site import Site, same_site_path
 from dorami_storefront.texts import Texts
 from points_fakes import FakePoints
 from queue_fakes import FakeQueue
-from shop_fakes import FakeCart, FakeCatalog, FakeHost, FakeOrders, FakeStreams, request
+from shop_fakes import FakeCart, FakeCatalog, FakeHost, FakeOrders, FakeRecordings, FakeStreams, request
 
 from dorami_core.hooks import DoramiError, Page, Redirect, Request, Templates
 from dorami_core.web.router import PageRoute, WebRouter
@@ -73,7 +73,8 @@ class Checked(HTMLParser):
 
 
 def make_site(**changes: Any) -> Site:
-    names = ("style.css", "icons.svg", "site.ts", "live.ts", "admin.ts", "restream.ts", "recordings.ts")
+    scripts = ("site", "live", "replay", "admin", "restream", "recordings")
+    names = ("style.css", "icons.svg", *(f"{script}.ts" for script in scripts))
     knit = fakes.knit()
     streams = FakeStreams(
         [
@@ -83,7 +84,7 @@ def make_site(**changes: Any) -> Site:
         ]
     )
     values: dict[str, Any] = {
-        "host": FakeHost(streams=streams),
+        "host": FakeHost(streams=streams, recordings=FakeRecordings([fakes.replay()])),
         "catalog": FakeCatalog([knit, fakes.product(2, "비니", available=0)]),
         "cart": FakeCart([fakes.cart_item(1, knit, color="블랙"), fakes.cart_item(2, knit, left_s=None)]),
         "orders": FakeOrders(
@@ -125,7 +126,7 @@ def make_site(**changes: Any) -> Site:
 
 def routes(site: Site) -> dict[tuple[str, str], PageRoute]:
     router = WebRouter()
-    for pages in (shop, cart, checkout, account, admin, order_desk, points, waiting):
+    for pages in (shop, replay, cart, checkout, account, admin, order_desk, points, waiting):
         pages.register(router, site)
     return {(route.method, route.path): route for route in router.page_routes}
 
@@ -170,9 +171,9 @@ def check(html: str, lang: str) -> None:
     assert seen.titles == 1
     assert len(seen.ids) == len(set(seen.ids))
     assert seen.icons <= ICONS
-    assert not re.search(r">\s*(js|problem|status|order|admin|live|home|step|my|pay)_[a-z_]+\s*<", html), (
-        "a key without a text"
-    )
+    assert not re.search(
+        r">\s*(js|problem|status|order|admin|live|home|step|my|pay|replays?|recordings)_[a-z_]+\s*<", html
+    ), "a key without a text"
 
 
 EVERY_PAGE = [
@@ -182,6 +183,9 @@ EVERY_PAGE = [
     ("/live/demo", None),
     ("/live/soon", None),
     ("/live/past", None),
+    ("/replays", None),
+    (f"/replays/{fakes.REPLAY}", None),
+    (f"/replays/{fakes.REPLAY}", "ADMIN"),
     ("/store", None),
     (f"/products/{UUID(int=1)}", None),
     (f"/products/{UUID(int=2)}", None),

@@ -208,7 +208,7 @@ def test_bounds_are_asked_under_their_own_load_only() -> None:
     ]
     assert not with_bounds("fanout", argparse.Namespace(viewers=999, rate=10.0), outcome).bounds
     assert {bench for bench, _, _ in LIMITS} == {
-        "fanout", "joinstorm", "slow-consumers", "reconnect", "flashsale", "expiry", "relay", "latency", "hls"
+        "fanout", "joinstorm", "slow-consumers", "reconnect", "flashsale", "expiry", "relay", "latency", "hls", "clips"
     }  # fmt: skip
 
 

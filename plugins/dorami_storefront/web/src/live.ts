@@ -17,6 +17,7 @@ import { TurnView } from "./live/turnView";
 import { ApiError } from "./api";
 import { api, clock, data, readJson, sayError, t, timeOfDay } from "./page";
 import { Player } from "./player";
+import { share } from "./share";
 import { type Place, Waiting } from "./waiting";
 
 interface LiveData {
@@ -196,18 +197,6 @@ function refused(code: string | undefined): string {
 }
 
 find("[data-share]").addEventListener("click", () => void share());
-
-async function share(): Promise<void> {
-  const url = location.origin + location.pathname;
-  try {
-    if (navigator.share) return await navigator.share({ title: document.title, url });
-    await navigator.clipboard.writeText(url);
-    toast(t("js_link_copied"));
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") return;
-    toast(url);
-  }
-}
 
 view.draw(state);
 hearts.shown(layout(state).chat);
