@@ -68,8 +68,9 @@ class Site:
         """A broadcast's picture: that of its first product that has one. One read for all."""
         wanted, found = set(stream_keys), dict[str, str]()
         for product in await self.catalog.list_store(500) if wanted else ():
-            for key in wanted.intersection(product.stream_keys) if product.image_url else ():
-                found.setdefault(key, product.image_url)
+            if product.image_url is not None:
+                for key in wanted.intersection(product.stream_keys):
+                    found.setdefault(key, product.image_url)
         return found
 
     def thumbnail(self, request: Request, stream: StreamView) -> str | None:
