@@ -5,8 +5,10 @@ from __future__ import annotations
 from uuid import UUID
 
 from dorami_cart.api import AskToWait, CartItemView, EndOfLine, WaitingAnswer
-from dorami_cart.model import CartItemAdded, CartItemExpired
+from dorami_cart.model import CartItemAdded, CartItemExpired, CartItemExtended
 from dorami_core.hooks import EventMeta, Tx, hookspec
+
+__all__ = ["CartHooks", "CartItemAdded", "CartItemExpired", "CartItemExtended"]
 
 
 class CartHooks:
@@ -33,6 +35,10 @@ class CartHooks:
     @hookspec
     async def on_cart_item_added(self, event: CartItemAdded, meta: EventMeta) -> None:
         """Units were put into a cart."""
+
+    @hookspec
+    async def on_cart_item_extended(self, event: CartItemExtended, meta: EventMeta) -> None:
+        """A line is held longer than it was to be."""
 
     @hookspec
     async def on_cart_item_expired(self, event: CartItemExpired, meta: EventMeta) -> None:

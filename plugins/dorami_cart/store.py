@@ -45,7 +45,7 @@ async def add_many(tx: Tx, asked: Sequence[AskToWait], hold_s: float, named: Seq
     wishes = [one.wish for one in asked]
     return await tx.fetch(
         """SELECT * FROM cart.add_items($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6,
-                                        $7::text[], $8::text[]) ORDER BY n""",
+                                        $7::text[], $8::text[], $9::text[]) ORDER BY n""",
         [one.user.id for one in asked],
         [wish.product_id for wish in wishes],
         [wish.color for wish in wishes],
@@ -54,6 +54,7 @@ async def add_many(tx: Tx, asked: Sequence[AskToWait], hold_s: float, named: Seq
         hold_s,
         [wish.client_id for wish in wishes],
         list(named),
+        [wish.stream_key for wish in wishes],
     )
 
 
@@ -102,6 +103,20 @@ async def put_promoted(tx: Tx, line: PromotedLine) -> CartItemView:
         line.reservation_id,
     )
     return view_of(row)
+
+
+async def extend(tx: Tx, product_id: UUID, seconds: float, most_s: float) -> list[tuple[UUID, CartItemView]]:
+    """Whose each line is, and the line as it is now; soonest first."""
+    rows = await tx.fetch(
+        f"""UPDATE cart.items i SET extended_s = i.extended_s + least($2, $3 - i.extended_s),
+                   expires_at = i.expires_at + make_interval(secs => least($2, $3 - i.extended_s))
+            WHERE product_id = $1 AND timer_enabled AND reservation_id IS NULL AND extended_s < $3 AND {ALIVE}
+            RETURNING {_COLUMNS}""",
+        product_id,
+        float(seconds),
+        most_s,
+    )
+    return sorted(((row["user_id"], view_of(row)) for row in rows), key=lambda one: (one[1].expires_at, one[1].id))
 
 
 async def holders(db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:

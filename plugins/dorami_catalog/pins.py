@@ -25,7 +25,8 @@ class PinView:
 async def find(db: Queries, stream_key: str) -> PinView:
     row = await db.fetchrow(
         """SELECT s.* FROM catalog.showings s JOIN catalog.products p ON p.id = s.product_id
-           WHERE s.stream_key = $1 AND s.hidden_at IS NULL AND p.deleted_at IS NULL AND p.stream_key = $1""",
+           WHERE s.stream_key = $1 AND s.hidden_at IS NULL AND p.deleted_at IS NULL
+             AND p.stream_keys @> ARRAY[$1::text]""",
         stream_key,
     )
     return _view(stream_key, row)
@@ -44,7 +45,7 @@ class Pins:
         async with self._host.db.transaction() as tx:
             if product_id is not None:
                 product = await store.lock(tx, product_id)
-                if product is None or product["stream_key"] != stream_key:
+                if product is None or stream_key not in product["stream_keys"]:
                     raise DoramiError("PRODUCT_NOT_FOUND")
             # Two taps at once on two products: one waits here, and hides what the other one showed.
             await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('pin:' || $1, 0))", stream_key)

@@ -9,7 +9,8 @@ from dorami_catalog.api import CatalogApi, Units
 
 from dorami_core.hooks import DoramiError, Host, Money, Tx, UserId, UserIdentity, invalid
 from dorami_orders import store
-from dorami_orders.api import OrderView, PlaceOrder, ShopInfo, flat_fee
+from dorami_orders.api import OrderView, PlaceOrder, ShopInfo
+from dorami_orders.fees import shipping_fee
 from dorami_orders.model import (
     MAX_NAME,
     DraftLine,
@@ -145,7 +146,7 @@ class Placing:
         if all(line.free_shipping for line in draft.lines):
             return Money(0, self._host.currency)
         chosen = await self._host.hooks.choose("choose_shipping_fee", tx=tx, draft=draft)
-        return flat_fee(self._info, draft.subtotal) if chosen is None else chosen
+        return shipping_fee(self._info, draft.subtotal, draft.shipping_address) if chosen is None else chosen
 
     async def _points(self, tx: Tx, draft: OrderDraft) -> int:
         if draft.points_to_use == 0:

@@ -163,8 +163,9 @@ class OrderStore:
         )
         await tx.execute(
             """INSERT INTO orders.items (order_id, position, product_id, variant_id, stream_key, name, image_url, color,
-                                         size, quantity, unit_price_minor)
-               SELECT $1, position, product_id, variant_id, stream_key, name, image_url, color, size, quantity, price
+                                         size, quantity, unit_price_minor, user_id)
+               SELECT $1, position, product_id, variant_id, stream_key, name, image_url, color, size, quantity, price,
+                      $11
                FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                            $9::integer[], $10::bigint[]) WITH ORDINALITY
                     AS i (product_id, variant_id, stream_key, name, image_url, color, size, quantity, price,
@@ -179,6 +180,7 @@ class OrderStore:
             [line.size for line in lines],
             [line.quantity for line in lines],
             [line.unit_price.minor for line in lines],
+            values["user_id"],
         )
 
 

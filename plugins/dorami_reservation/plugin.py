@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from dorami_cart.api import AskToWait, CartItemView, EndOfLine, WaitingAnswer
+from dorami_cart.hookspecs import CartItemExtended
 
 from dorami_core.hooks import (
     BackgroundTask,
@@ -125,5 +126,9 @@ class ReservationPlugin(Plugin):
         await self._sockets.tell(event)
 
     @hookimpl
+    async def on_cart_item_extended(self, event: CartItemExtended, meta: EventMeta) -> None:
+        self._sockets.note(event.variant_id)
+
+    @hookimpl
     async def on_queue_moved(self, event: QueueMoved, meta: EventMeta) -> None:
-        self._sockets.note(event)
+        self._sockets.note(event.variant_id)

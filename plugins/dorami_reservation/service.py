@@ -155,6 +155,8 @@ def _refusal(row: Any, wish: JoinQueue) -> DoramiError:
             return DoramiError("RESERVATION_EXISTS", reservationId=str(row["existing"]))
         case "FREE":
             return DoramiError("CONFLICT", productId=str(wish.product_id), available=row["available"])
+        case "LIMIT":
+            return DoramiError("BUYER_LIMIT", productId=str(wish.product_id), left=row["available"])
         case problem:
             return invalid("size" if problem == "BAD_SIZE" else "color", "choose one of the options")
 

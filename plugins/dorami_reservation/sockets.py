@@ -9,7 +9,7 @@ import trio
 
 from dorami_core.hooks import Host, UserId, ViewerId, to_json
 from dorami_reservation import store
-from dorami_reservation.model import QueueMoved, ReservationEvent, ReservationSettings, places_to_json
+from dorami_reservation.model import ReservationEvent, ReservationSettings, places_to_json
 from dorami_reservation.service import Reservations
 
 
@@ -29,9 +29,10 @@ class ReservationSockets:
         name = "promoted" if event.status == place.status == "PROMOTED" else "updated"
         self._emit(name, place.user_id, to_json(place))
 
-    def note(self, event: QueueMoved) -> None:
-        """Positions are told at most once in `told_every_s` for each queue, however often it moves."""
-        self._moved[event.variant_id] = None
+    def note(self, variant_id: UUID) -> None:
+        """A queue moved, or what it waits for is held until another time. That is told at most once in `told_every_s`
+        for each queue, however often it happens."""
+        self._moved[variant_id] = None
         self._wake.set()
 
     async def tell_positions_forever(self) -> None:

@@ -10,6 +10,7 @@ import attrs
 from dorami_cart.api import CartApi
 from dorami_catalog.api import CatalogApi
 from dorami_orders.api import OrdersApi
+from dorami_points.api import PointsApi
 from dorami_reservation.api import ReservationApi
 
 from dorami_core.hooks import DoramiError, Host, Page, Redirect, Request, StreamView, iso
@@ -30,6 +31,7 @@ class Site:
     cart: CartApi
     orders: OrdersApi
     queue: ReservationApi
+    points: PointsApi
     assets: Assets
     texts: Texts
 

@@ -16,6 +16,7 @@ from sale_engine import Engine, Shop
 from dorami_core.base.errors import DoramiError
 
 EXPECTED = {
+    "BUYER_LIMIT",
     "CART_EMPTY",
     "CART_EXPIRED",
     "CART_ITEM_NOT_FOUND",
@@ -58,6 +59,18 @@ CHECKS = {
                                                WHERE product_id = ANY($1) GROUP BY 1) i ON i.order_id = o.id
         WHERE o.subtotal_minor <> i.goods OR o.total_minor <> i.goods - o.points_used + o.shipping_fee_minor
            OR o.points_used > i.goods""",
+    "nobody has more than one buyer may": """
+        SELECT c.id FROM catalog.products c CROSS JOIN LATERAL (
+            SELECT user_id, sum(quantity) AS units FROM (
+                SELECT user_id, quantity FROM cart.items WHERE product_id = c.id AND status = 'ACTIVE'
+                    AND (expires_at IS NULL OR expires_at > core.now())
+                UNION ALL SELECT user_id, quantity FROM reservation.places
+                    WHERE product_id = c.id AND status = 'WAITING'
+                UNION ALL SELECT o.user_id, i.quantity FROM orders.items i JOIN orders.orders o ON o.id = i.order_id
+                    WHERE i.product_id = c.id AND o.status IN ('PENDING_PAYMENT', 'PAID')
+                      AND NOT coalesce(o.paid_at > o.expires_at, false)) h
+            GROUP BY user_id) b
+        WHERE c.id = ANY($1) AND b.units > c.max_per_buyer""",
 }
 """SQL that finds what is wrong; $1 are the machine's products."""
 ALL_CHECKS = " UNION ALL ".join(
@@ -98,7 +111,12 @@ class Sale(RuleBasedStateMachine):
         for user in self.users[:4]:
             await self.shop.give(user, 1500)
         self.shop.bench.streams.put(self.stream)
-        return [await self.shop.product(quantity, hold_seconds=120, stream_key=self.stream) for quantity in stock]
+        # One with a limit, one with such a high one that it is only counted, one without.
+        limits = [3, 1000, None]
+        return [
+            await self.shop.product(quantity, hold_seconds=120, max_per_buyer=limit, stream_key=self.stream)
+            for quantity, limit in zip(stock, limits, strict=True)
+        ]
 
     @rule(product=what, wishes=st.lists(st.tuples(who, some, st.booleans()), min_size=8, max_size=24))
     def rush(self, product: int, wishes: list[tuple[int, int, bool]]) -> None:
@@ -182,6 +200,10 @@ class Sale(RuleBasedStateMachine):
     @rule(product=what, status=st.sampled_from(["SOLD_OUT", "AVAILABLE", "AVAILABLE"]))
     def open_or_close(self, product: int, status: str) -> None:
         self._do(lambda: self.shop.patch(self.products[product], status=status))
+
+    @rule(product=what, seconds=st.sampled_from([30, 600]))
+    def give_more_time(self, product: int, seconds: int) -> None:
+        self._do(lambda: self.shop.more_time(self.products[product].id, seconds))
 
     @rule(seconds=st.sampled_from([1, 50, 130, 310, 3700]))
     def let_time_pass(self, seconds: int) -> None:

@@ -46,8 +46,9 @@ class ShopPages:
         own = {one.stream_key: self._site.thumbnail(request, one) for one in streams}
         covers: dict[str, str] = {key: url for key, url in own.items() if url is not None}
         for product in await self._site.catalog.list_store(500):
-            if product.image_url and product.stream_key in wanted:
-                covers.setdefault(product.stream_key, product.image_url)
+            if product.image_url:
+                for key in wanted.intersection(product.stream_keys):
+                    covers.setdefault(key, product.image_url)
         return covers
 
     async def live(self, request: Request) -> Page:
@@ -86,12 +87,12 @@ class ShopPages:
     async def product(self, request: Request) -> Page:
         site = self._site
         product = await site.catalog.get(request.uuid("id", "PRODUCT_NOT_FOUND"))
-        stream = await site.host.streams.find(product.stream_key) if product.stream_key else None
+        on_air = [one for one in await site.host.streams.live() if one.stream_key in product.stream_keys]
         return site.page(
             request,
             "product.html",
             product=product,
-            stream=stream if stream and stream.status in ("LIVE", "INTERRUPTED") else None,
+            stream=on_air[0] if on_air else None,
             colors=[(name, _left(product.variants, color=name)) for name in product.color_options],
             sizes=[(name, _left(product.variants, size=name)) for name in product.size_options],
             problem=site.problem_asked(request),

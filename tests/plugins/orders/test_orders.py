@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import trio
 from dorami_orders.api import OrderFilter
-from dorami_orders.model import OrderBody, fee_of
+from dorami_orders.fees import fee_of
+from dorami_orders.model import OrderBody
 from dorami_orders.states import CHANGES, Step, change_for
 
 from dorami_core.base.errors import DoramiError

@@ -188,7 +188,7 @@ async def test_without_the_counter_of_who_waits_strangers_slip_in(shop: Any) -> 
     assert verify(await shop.catalog.export_show("live-show")).problems != []
     # What was broken here on purpose leaves the show that is checked after each test.
     await shop.bench.db.execute(
-        "UPDATE catalog.variants SET waiting = 1; UPDATE catalog.products SET stream_key = NULL"
+        "UPDATE catalog.variants SET waiting = 1; UPDATE catalog.products SET stream_key = NULL, stream_keys = '{}'"
     )
 
 

@@ -11,7 +11,7 @@ import attrs
 from dorami_cart.api import AddAnswer, AddToCart, CartItemView, CartView
 from dorami_catalog.api import ProductVariant, ProductView
 from dorami_orders.api import OrderFilter, OrderItemView, OrderView, PayAccount, PlaceOrder, ShopInfo
-from dorami_reservation.api import Ahead, JoinQueue, ReservationView
+from dorami_orders.fees import shipping_fee, surcharges_of
 
 from dorami_core.base.ids import GuestId
 from dorami_core.hooks import (
@@ -61,7 +61,9 @@ def product(
         "version": 1,
         "created_at": NOW,
     }
-    return ProductView(**{**values, **changes})
+    values |= changes
+    values.setdefault("stream_keys", [values["stream_key"]] if values["stream_key"] else [])
+    return ProductView(**values)
 
 
 def variant(number: int, color: str | None, size: str | None, available: int) -> ProductVariant:
@@ -248,7 +250,7 @@ class FakeCatalog:
         raise DoramiError("PRODUCT_NOT_FOUND")
 
     async def list_for_stream(self, stream_key: str) -> list[ProductView]:
-        return [one for one in self.products if one.stream_key == stream_key]
+        return [one for one in self.products if stream_key in one.stream_keys]
 
     async def pinned(self, stream_key: str) -> UUID | None:
         return self.products[0].id if self.products else None
@@ -298,6 +300,7 @@ class FakeOrders:
     found: list[OrderView] = attrs.Factory(list)
     refuse: str | None = None
     placed: list[PlaceOrder] = attrs.Factory(list)
+    sent: list[tuple[object, ...]] = attrs.Factory(list)
 
     async def create(self, user: UserIdentity, wish: PlaceOrder) -> OrderView:
         if self.refuse:
@@ -330,7 +333,16 @@ class FakeOrders:
         return await self.get(order_id)
 
     async def cancel(self, user: UserIdentity, order_id: str) -> OrderView:
+        if self.refuse:
+            raise DoramiError(self.refuse)
         return await self.get_for(user.id, order_id)
+
+    async def set_shipping(self, order_id: str, *sent: object) -> OrderView:
+        self.sent.append(sent)
+        return await self.confirm_payment(order_id)
+
+    def shipping_fee(self, subtotal: Money, address: dict[str, Any]) -> Money:
+        return shipping_fee(self.shop_info(), subtotal, address)
 
     def shop_info(self) -> ShopInfo:
         return ShopInfo(
@@ -342,56 +354,10 @@ class FakeOrders:
             ],
             shipping_fee=usd(500),
             free_shipping_from=None,
+            surcharges=surcharges_of(["KR jeju 3.00", "US AK,HI 10.00"], "USD"),
             unpaid_seconds=86400,
             server_time=NOW,
         )
-
-
-def place(number: int, of: ProductView, **changes: Any) -> ReservationView:
-    values: dict[str, Any] = {
-        "id": UUID(int=900 + number),
-        "user_id": USER,
-        "product_id": of.id,
-        "variant_id": UUID(int=1000 + number),
-        "stream_key": of.stream_key,
-        "product_name": of.name,
-        "image_url": of.image_url,
-        "color": None,
-        "size": None,
-        "quantity": 1,
-        "accept_partial": True,
-        "reservation_number": 7,
-        "status": "WAITING",
-        "position": 4,
-        "ahead": [Ahead(quantity=1, expires_at=NOW + timedelta(minutes=3))],
-        "promoted_quantity": None,
-        "item_id": None,
-        "promoted_at": None,
-        "expires_at": None,
-        "created_at": NOW,
-        "server_time": NOW,
-    }
-    return ReservationView(**{**values, **changes})
-
-
-@attrs.define
-class FakeQueue:
-    places: list[ReservationView] = attrs.Factory(list)
-    refuse: str | None = None
-    said: list[object] = attrs.Factory(list)
-
-    async def list_for(self, user_id: UserId, **_: object) -> Paged:
-        return Paged(list(self.places), None)
-
-    async def join(self, user: UserIdentity, wish: JoinQueue) -> None:
-        if self.refuse:
-            raise DoramiError(self.refuse)
-        self.said.append(wish)
-
-    async def leave(self, user_id: UserId, reservation_id: UUID) -> None:
-        if self.refuse:
-            raise DoramiError(self.refuse)
-        self.said.append(reservation_id)
 
 
 def request(

@@ -11,6 +11,7 @@ from typing import get_args
 import dorami_storefront
 import pytest
 from dorami_orders.api import OrderStatus, PaymentMethod, ShippingStatus
+from dorami_points.api import EntryKind
 
 from dorami_core.hooks.host import StreamStatus
 from dorami_core.restream.model import Platform, RunStatus
@@ -38,6 +39,9 @@ def built() -> set[str]:
         "order_head_shipping_": get_args(ShippingStatus),
         "my_line_": get_args(ShippingStatus),
         "pay_": get_args(PaymentMethod),
+        "points_": get_args(EntryKind),
+        "shipping_": get_args(ShippingStatus),
+        "region_": ["jeju", "islands"],
         "step_": ["pay", "check", "send", "arrive"],
         "js_platform_": get_args(Platform),
         "js_restream_": get_args(RunStatus),

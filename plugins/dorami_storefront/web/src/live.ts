@@ -81,7 +81,7 @@ async function put(wish: Wish, wait: boolean): Promise<boolean> {
   }
   try {
     const clientId = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
-    const { item, reservation } = await connection.addToCart({ ...wish, ...(wait ? { wait } : {}), clientId });
+    const { item, reservation } = await connection.addToCart({ ...wish, streamKey: live.streamKey, ...(wait ? { wait } : {}), clientId });
     if (reservation) {
       toast(t("js_waits_now", { position: reservation.position ?? 1 }));
       changedPlace(reservation);
@@ -164,6 +164,7 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   moderator: (isModerator) => room.staff(isModerator),
   banned: () => room.banned(),
   cartExpired: () => pill.expired(),
+  cartExtended: (until) => pill.extended(Date.parse(until)),
   place(place, promoted) {
     clock.learn(place.serverTime);
     changedPlace(place);
@@ -172,8 +173,7 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   },
   chatCart({ ok, item, errorCode }) {
     if (ok && item) toast(t("js_said_added", { name: item.productName, count: item.quantity }), { label: t("js_cart"), href: "/cart" });
-    const isShort = errorCode === "INSUFFICIENT_STOCK";
-    if (!ok) toast(t(isShort ? "js_said_short" : "js_said_unclear"));
+    if (!ok) toast(refused(errorCode));
     void pill.load();
   },
   activity(kind, name, productId) {
@@ -186,6 +186,13 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
     if (connected) player.again();
   },
 });
+
+/** Why an order in the chat was none. */
+function refused(code: string | undefined): string {
+  if (code === "BUYER_LIMIT") return t("js_said_limit");
+  const isShort = code === "INSUFFICIENT_STOCK";
+  return t(isShort ? "js_said_short" : "js_said_unclear");
+}
 
 find("[data-share]").addEventListener("click", () => void share());
 
