@@ -69,6 +69,7 @@ class Audience:
         self._where = Address.of(target.edge)
         self._path = f"/live/{name}.flv"
         self._sample_every = sample_every
+        self._name = target.name
 
     @property
     def samples(self) -> list[FlvViewer]:
@@ -96,7 +97,7 @@ class Audience:
             self.loop.run(lambda: bool(self.losses) or is_done(), _JOIN_LIMIT_S)
         if self.losses or not is_done():
             blind = sum(viewer.first_frame_s is None for viewer in self.viewers)
-            raise CannotRun(f"{blind} of {count} viewers saw nothing: {dict(self.losses)}")
+            raise CannotRun(f"{blind} of {count} viewers of {self._name} saw nothing: {dict(self.losses)}")
 
     def watch(self, seconds: float, title: str) -> None:
         for viewer in self.viewers:
