@@ -68,7 +68,7 @@ class EdgeSettings:
     ping_timeout_s: float = attrs.field(default=20, validator=positive)
     max_payload_bytes: int = attrs.field(default=1_000_000, validator=positive)
     connect_timeout_s: float = attrs.field(default=45, validator=positive)
-    gather_max_s: float = attrs.field(default=0.06, validator=positive)
+    gather_max_s: float = attrs.field(default=0.05, validator=positive)
     queue_max_bytes: int = attrs.field(default=131_072, validator=positive)
     stall_s: float = attrs.field(default=20, validator=positive)
 

@@ -27,7 +27,7 @@ ALLOWED = {
     "streams": {"base", "events", "hooks", "ingest", "media", "presence"},
     "presence": {"base", "hooks"},
     "chat": {"base", "hooks", "streams"},
-    "edge": {"base", "hooks", "media"},
+    "edge": {"base", "runtime", "hooks", "media"},
     "web": {"base", "hooks", "identity"},
 }
 FREE = {"studio", "app", "check", "cli", "demo", "edge_child", "parts", "testing"}
