@@ -182,9 +182,12 @@ def test_all_go_on_whenever_the_publisher_comes_back(
         eventually(lambda: sent_on()["status"] == "ACTIVE" and look(owner, channel)["status"] == "LIVE")
         arrived, lost = session(owner, channel), platform.metric("dorami_rtmp_lost")
 
+        silences = 0
         for _ in soak.rounds(rounds):
             gone_at = time.monotonic()
-            vanish(publisher, silently=soak.is_long and soak.random.random() < 0.5)
+            is_silent = soak.is_long and soak.random.random() < 0.5
+            silences += is_silent
+            vanish(publisher, silently=is_silent)
             publisher = stack.enter_context(clock_publisher(address, is_held=True))
             eventually(lambda: look(seller, stream)["status"] == "INTERRUPTED")
             for viewer in viewers:
@@ -198,12 +201,14 @@ def test_all_go_on_whenever_the_publisher_comes_back(
             for viewer in viewers:
                 eventually(partial(viewer.shows_since, moment_ms), within_s=PATIENCE_S)
                 expect(viewer.page.locator("[data-notice=retrying]")).to_be_hidden()
+                # Silence is found out after ten seconds; a player may have begun anew by then, in the same page.
+                assert is_silent or viewer.video_source() == viewer.source
+                viewer.source = viewer.video_source()
             assert look(seller, stream)["status"] == "LIVE"
 
         assert session(seller, stream) == began
-        for viewer in viewers:
-            assert (viewer.loads, viewer.video_source()) == (1, viewer.source)
-        assert sum(".flv" in url for url in viewers[0].asked) == 1
+        assert [viewer.loads for viewer in viewers] == [1, 1]
+        assert silences or sum(".flv" in url for url in viewers[0].asked) == 1
         assert any("_HLS_part=" in url for url in viewers[1].asked[-20:]), "it waits for parts again"
         one = sent_on()
         assert (one["status"], one["restartCount"], one["onSlate"]) == ("ACTIVE", 0, False)
