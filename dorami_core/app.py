@@ -26,9 +26,10 @@ from dorami_core.edge.handover import new_name, open_handover
 from dorami_core.edge.placement import Place
 from dorami_core.edge.processes import EdgeProcesses
 from dorami_core.edge.server import reserve
+from dorami_core.fronts import build_edge, build_web
 from dorami_core.hooks.hosting import Ports
 from dorami_core.media.out import NoVideo
-from dorami_core.parts import build_core, build_delivery, build_edge, build_web, open_base, with_servers
+from dorami_core.parts import build_core, build_delivery, open_base, with_servers
 from dorami_core.store.datadir import find_secret, make_private, open_data_directory
 from dorami_core.studio import RECORDINGS, open_studio, register_recordings, register_restreams
 from dorami_core.web.serve import serve_web

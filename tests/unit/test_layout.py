@@ -30,7 +30,7 @@ ALLOWED = {
     "edge": {"base", "runtime", "hooks", "media"},
     "web": {"base", "hooks", "identity"},
 }
-FREE = {"studio", "app", "check", "cli", "demo", "edge_child", "parts", "testing"}
+FREE = {"studio", "app", "check", "cli", "demo", "edge_child", "fronts", "parts", "testing"}
 
 
 def imported_modules(file: Path) -> Iterator[str]:
