@@ -219,7 +219,7 @@ async def test_another_source_of_another_size_follows_after_a_discontinuity(tmp_
         hub.close(KEY)
         seen = await seen_when(writer, lambda seen: seen.has_ended)
         second = await fetched(writer, seen, tmp_path)
-        assert seen.complete[0].section != seen.complete[-1].section
+        assert before.complete[0].section != seen.complete[-1].section
         sizes, times = [], []
         for file in (first, second):
             shown = await trio.to_thread.run_sync(lambda file=file: probe(file, "-show_streams", "-show_packets"))
