@@ -7,7 +7,20 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from bench import core, fanout, flashsale, ingest, joinstorm, reconnect, slow_consumers
+from bench import (
+    clips,
+    core,
+    expiry,
+    fanout,
+    flashsale,
+    hls,
+    ingest,
+    joinstorm,
+    latency,
+    reconnect,
+    relay,
+    slow_consumers,
+)
 from bench.bounds import with_bounds
 from bench.picture import NoPillow, draw
 from bench.report import Outcome, console, show
@@ -21,7 +34,12 @@ BENCHES: dict[str, ModuleType] = {
     "reconnect": reconnect,
     "slow-consumers": slow_consumers,
     "flashsale": flashsale,
+    "expiry": expiry,
     "ingest": ingest,
+    "relay": relay,
+    "latency": latency,
+    "hls": hls,
+    "clips": clips,
 }
 """Each module has `SUMMARY`, `arguments(parser)` and `run(options) -> Outcome`."""
 

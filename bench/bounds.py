@@ -1,6 +1,7 @@
 """What is asked of each bench under the loads that the figures are stated for; another load has none.
 
-Figures of the server's own are asked of this machine's run; `... / peer` and `... / floor` only where these ran.
+Figures of the server's own are asked of this machine's run; `... / peer`, `... / floor` and `... / srs` only where
+these ran.
 """
 
 from __future__ import annotations
@@ -43,11 +44,27 @@ LIMITS: tuple[_Load, ...] = (
             "kernel_bytes_per_stalled": 256 * _KIB,
         },
     ),
+    ("flashsale", {"buyers": 400, "stock": 30}, {"answer_p99_ms": 250}),
+    ("expiry", {"timers": 10_000}, {"lag_p99_ms": 250, "lost": 0, "twice": 0}),
+    ("hls", {"seconds": 30}, {"low_latency_behind_max_ms": 2000, "plain_behind_max_ms": 4000}),
+    ("clips", {"clips": 10, "seconds": 5}, {"ready_most_s": 15}),
     (
         "reconnect",
         {"clients": 500, "messages": 1000, "gap": 20},
         {"gaps": 0, "duplicates": 0, "disordered": 0, "not_recovered": 0},
     ),
+    (
+        "relay",
+        {"viewers": 500, "kbps": 2500},
+        {
+            "cpu_s_per_viewer_second / peer": 0.3,
+            "delay_p99_ms / peer": 1.0,
+            "cpu_s_per_viewer_second / srs": 0.6,
+            "first_frame_p99_ms": 50,
+            "stalls": 0,
+        },
+    ),
+    ("latency", {"viewers": 100, "kbps": 2500, "interval": 0.05}, {"delay_p99_ms": 75}),
 )
 
 

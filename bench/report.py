@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 console = Console(stderr=True)
-RIVALS = ("peer", "floor")
+RIVALS = ("peer", "floor", "srs")
 """What may run beside ours; its figures have its name in front."""
 
 

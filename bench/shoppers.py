@@ -25,6 +25,9 @@ class Shopper:
         self._rest = b""
         self._asked = 0
 
+    def close(self) -> None:
+        self._sock.close()
+
     async def write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:

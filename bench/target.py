@@ -80,9 +80,12 @@ def need_files(count: int) -> None:
 
 @contextmanager
 def open_target(
-    options: argparse.Namespace, *up_options: str, environ: dict[str, str] | None = None
+    options: argparse.Namespace,
+    *up_options: str,
+    environ: dict[str, str] | None = None,
+    shares_cores: bool = False,
 ) -> Iterator[Target]:
-    """Starts a Dorami on one core and moves this process to the other; or checks the named one."""
+    """Starts a Dorami on one core and moves this process to the other, or both on all; or checks the named one."""
     if options.target:
         host = urlsplit(options.target).hostname or ""
         if not options.i_own_this_target and not _is_here(host):
@@ -90,7 +93,7 @@ def open_target(
         edge = options.edge or f"http://{host}:8080"
         yield Target(options.target.rstrip("/"), edge, options.rtmp or f"rtmp://{host}:1935/live", None)
         return
-    theirs, ours = split_cores()
+    theirs, ours = (CORES, CORES) if shares_cores else split_cores()
     with tempfile.TemporaryDirectory(prefix="dorami-bench-") as folder:
         data = Path(folder) / "data"
         exempt = {"DORAMI_LIMITS__EXEMPT_ADDRESSES": '["127.0.0.1"]'}

@@ -26,11 +26,12 @@ from dorami_core.edge.handover import new_name, open_handover
 from dorami_core.edge.placement import Place
 from dorami_core.edge.processes import EdgeProcesses
 from dorami_core.edge.server import reserve
+from dorami_core.fronts import build_edge, build_web
 from dorami_core.hooks.hosting import Ports
 from dorami_core.media.out import NoVideo
-from dorami_core.parts import build_core, build_delivery, build_edge, build_web, open_base, with_servers
+from dorami_core.parts import build_core, build_delivery, open_base, with_servers
 from dorami_core.store.datadir import find_secret, make_private, open_data_directory
-from dorami_core.studio import open_studio, register_restreams
+from dorami_core.studio import RECORDINGS, open_studio, register_recordings, register_restreams
 from dorami_core.web.serve import serve_web
 
 log = structlog.get_logger()
@@ -152,7 +153,8 @@ async def _web(options: Options) -> None:
         core = build_core(base)
         delivery = build_delivery(core)
         metrics = make_registry({**core.statistics(), **delivery.statistics()})
-        pages = build_web(core, metrics, [partial(register_restreams, core)])
+        recordings = partial(register_recordings, core, options.data / RECORDINGS)
+        pages = build_web(core, metrics, [partial(register_restreams, core), recordings])
 
         services = await stack.enter_async_context(_nursery())
         await core.start(services)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,8 @@ from typing import Any
 
 import attrs
 import trio
-from prometheus_client import CollectorRegistry, generate_latest
-from quart_trio import QuartTrio
 
 from dorami_core.base.clock import Clock, SystemClock
-from dorami_core.base.coalescing import Coalesced
 from dorami_core.base.environment import Environment
 from dorami_core.base.errors import ErrorCatalogue
 from dorami_core.base.settings import (
@@ -25,25 +22,18 @@ from dorami_core.base.settings import (
     LimitSettings,
     MediaSettings,
     PresenceSettings,
+    RecordingSettings,
     RtmpSettings,
     Settings,
     StreamSettings,
-    WebSettings,
     load_settings,
 )
 from dorami_core.base.supervision import supervise
 from dorami_core.chat.briefly import Briefly
 from dorami_core.chat.desk import ChatDesk, open_desk
-from dorami_core.edge.counters import EdgeCounters
-from dorami_core.edge.handover import Handover
 from dorami_core.edge.link import RedisLink
-from dorami_core.edge.neighbours import read_metrics
-from dorami_core.edge.placement import Place
 from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.rooms import RoomIndex
-from dorami_core.edge.server import serve_edge
-from dorami_core.edge.services import VideoOut
-from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.events.codec import EventCodec
 from dorami_core.events.outbox import Outbox, OutboxBell, OutboxWriter
 from dorami_core.events.streams import STREAM_EVENTS
@@ -52,13 +42,12 @@ from dorami_core.hooks.host import StreamStatus
 from dorami_core.hooks.hosting import PluginHost, Ports, Shared
 from dorami_core.hooks.loader import Loaded, load_plugins
 from dorami_core.identity.addresses import AddressCipher
-from dorami_core.identity.sessions import SessionStore
-from dorami_core.identity.tokens import Authenticator, derive_key
+from dorami_core.identity.tokens import Authenticator
 from dorami_core.identity.users import Users
 from dorami_core.media.hub import RelayHub, open_relay_hub
-from dorami_core.presence import sockets as presence_sockets
 from dorami_core.presence.ledger import RedisLedger
 from dorami_core.presence.viewers import SharedViewers
+from dorami_core.recordings.directory import RecordingDirectory
 from dorami_core.store.deadlines import DeadlineRunner, DeadlineStore
 from dorami_core.store.embedded.postgres import embedded_postgres
 from dorami_core.store.embedded.redis import embedded_redis
@@ -66,18 +55,11 @@ from dorami_core.store.migrations import CORE, MigrationSource, migrate
 from dorami_core.store.postgres import PostgresDatabase, open_database
 from dorami_core.store.redis import RedisStore, open_redis
 from dorami_core.store.sole import SoleWorker
-from dorami_core.streams import routes as stream_routes
-from dorami_core.streams import sockets as stream_sockets
 from dorami_core.streams.announce import StreamAnnouncer
 from dorami_core.streams.broadcasts import Broadcasts
 from dorami_core.streams.service import StreamService
 from dorami_core.streams.session import Companion
-from dorami_core.web.app import build_app
-from dorami_core.web.auth_routes import IdentityRoutes
-from dorami_core.web.csrf import CsrfTokens
-from dorami_core.web.dependencies import HealthCheck, WebDependencies, of_nobody
 from dorami_core.web.housekeeping import keep_house
-from dorami_core.web.router import WebRouter
 
 STATUS_KNOWN_S = 1.0
 """How long the chat goes by what it knows of a broadcast that another process runs."""
@@ -180,6 +162,7 @@ class Core:
     viewers: SharedViewers
     broadcasts: Broadcasts
     streams: StreamService
+    recordings: RecordingDirectory
     chat: ChatDesk
 
     def statistics(self) -> Sources:
@@ -227,7 +210,10 @@ def build_core(base: Base, companions: Sequence[Companion] = ()) -> Core:
     )
     base.plugins.add_internal(StreamAnnouncer(rooms, streams))
     users = Users(base.db, AddressCipher(base.environment.profile_encryption_key), base.environment.admin_emails)
-    shared = Shared(base.db, rooms, DeadlineStore(), streams, users, base.dispatcher, clock, settings, base.ports)
+    recordings = RecordingDirectory(base.db, settings.section(RecordingSettings))
+    shared = Shared(
+        base.db, rooms, DeadlineStore(), streams, users, recordings, base.dispatcher, clock, settings, base.ports
+    )
     for plugin in base.plugins.ordered:
         base.dispatcher.register_one(plugin.name, "register_services", host=PluginHost(plugin, shared))
     statuses = Briefly(streams.status, clock, STATUS_KNOWN_S)
@@ -259,6 +245,7 @@ def build_core(base: Base, companions: Sequence[Companion] = ()) -> Core:
         viewers=viewers,
         broadcasts=broadcasts,
         streams=streams,
+        recordings=recordings,
         chat=chat,
     )
 
@@ -299,115 +286,3 @@ def build_delivery(core: Core) -> Delivery:
         for task in tasks:
             sole.add(name, task)
     return Delivery(outbox=outbox, deadlines=deadlines, sole=sole)
-
-
-def build_web(
-    core: Core,
-    metrics: CollectorRegistry,
-    more_routes: Sequence[Callable[[WebRouter], None]] = (),
-    handover: Handover | None = None,
-) -> QuartTrio:
-    """Pages and `/api`. With `handover` its /metrics show those of the neighbours too."""
-    base, environment = core.base, core.base.environment
-    settings = base.settings.section(WebSettings)
-    router = WebRouter()
-    IdentityRoutes(
-        core.users, SessionStore(base.db), core.authenticator, dev_login=environment.app_env != "production"
-    ).register(router)
-    stream_routes.register(router, core.streams)
-    core.chat.register_routes(router)
-    for register in more_routes:
-        register(router)
-    base.dispatcher.register("register_routes", router=router)
-    of_others = of_nobody if handover is None else partial(read_metrics, handover)
-    return build_app(
-        router,
-        WebDependencies(
-            db=base.db,
-            authenticator=core.authenticator,
-            csrf=CsrfTokens(derive_key(environment.jwt_secret, "csrf")),
-            catalogue=base.catalogue,
-            clock=base.clock,
-            app_env=environment.app_env,
-            edge_port=lambda: base.ports.edge,
-            metrics=metrics,
-            csrf_enabled=environment.csrf_enabled,
-            hosts=settings.hosts,
-            cors_origins=environment.cors_origins,
-            trusted_proxies=settings.trusted_proxies,
-            metrics_token=settings.metrics_token,
-            health_checks={
-                "database": HealthCheck(partial(base.db.fetchval, "SELECT 1")),
-                "redis": HealthCheck(base.redis.ping, required=False),
-                "rooms": HealthCheck(core.link.ping, required=False),
-            },
-            templates=[templates for _, templates in base.dispatcher.register("register_templates")],
-            metrics_of_others=of_others,
-        ),
-    )
-
-
-@attrs.frozen(kw_only=True)
-class Edge:
-    """Sockets of viewers, and video for whoever asks."""
-
-    core: Core
-    place: Place
-    sockets: SocketRegistry
-    snapshots: Coalesced[Any]
-    counters: EdgeCounters
-
-    def statistics(self) -> Sources:
-        return {
-            "edge": self.counters.statistics,
-            "handover": self.place.handover.statistics,
-            "snapshot": self.snapshots.statistics,
-        }
-
-    async def serve(
-        self,
-        host: str,
-        port: int | None,
-        video: VideoOut,
-        metrics: CollectorRegistry,
-        *,
-        shares_port: bool = False,
-        task_status: trio.TaskStatus[int],
-    ) -> None:
-        """`serve_edge` with all that it needs."""
-        base = self.core.base
-        settings = base.settings.section(WebSettings)
-        await serve_edge(
-            host,
-            port,
-            settings=base.settings.section(EdgeSettings),
-            hosts=settings.hosts,
-            cors_origins=base.environment.cors_origins,
-            trusted_proxies=settings.trusted_proxies,
-            web_port=lambda: base.ports.web,
-            authenticator=self.core.authenticator,
-            admission=self.core.chat.bans,
-            sockets=self.sockets,
-            rooms=self.core.rooms,
-            recovery=self.core.recovery,
-            video=video,
-            catalogue=base.catalogue,
-            clock=base.clock,
-            counters=self.counters,
-            flv_queue_max_bytes=2 * base.settings.section(MediaSettings).viewer_queue_max_bytes,
-            shares_port=shares_port,
-            place=self.place,
-            exposition=partial(generate_latest, metrics),
-            task_status=task_status,
-        )
-
-
-def build_edge(core: Core, place: Place) -> Edge:
-    sockets, base = SocketRegistry(), core.base
-    snapshots = stream_sockets.register(
-        sockets, core.streams, core.viewers, base.dispatcher, base.clock, core.chat.store
-    )
-    presence_sockets.register(sockets, core.streams, core.viewers)
-    core.chat.register_sockets(sockets)
-    base.dispatcher.register("register_sockets", sockets=sockets)
-    return Edge(core=core, place=place, sockets=sockets, snapshots=snapshots, counters=EdgeCounters())

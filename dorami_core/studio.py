@@ -24,7 +24,9 @@ from dorami_core.media.hls import HlsWriter, open_hls_writer
 from dorami_core.media.out import VideoOut
 from dorami_core.media.thumbnails import Thumbnails, open_thumbnails
 from dorami_core.parts import Base, Core, Sources
+from dorami_core.recordings import replay_routes
 from dorami_core.recordings import routes as recording_routes
+from dorami_core.recordings.clips import ClipMaker
 from dorami_core.recordings.keeper import Keeper
 from dorami_core.recordings.recorder import Recorder
 from dorami_core.restream import routes as restream_routes
@@ -35,6 +37,9 @@ from dorami_core.streams.service import StreamService
 from dorami_core.streams.session import Companion
 from dorami_core.web.router import WebRouter
 
+RECORDINGS = "recordings"
+"""Below the data directory."""
+
 
 @asynccontextmanager
 async def open_studio(base: Base, folder: Path) -> AsyncIterator[Studio]:
@@ -42,9 +47,9 @@ async def open_studio(base: Base, folder: Path) -> AsyncIterator[Studio]:
     media = base.settings.section(MediaSettings)
     async with (
         open_thumbnails(base.hub, folder / "thumbnails", media) as thumbnails,
-        open_hls_writer(base.hub, folder / "hls", media) as hls,
+        open_hls_writer(base.hub, media) as hls,
     ):
-        yield Studio(base, folder / "recordings", hls, thumbnails)
+        yield Studio(base, folder / RECORDINGS, hls, thumbnails)
 
 
 class Studio:
@@ -54,6 +59,7 @@ class Studio:
         settings = base.settings
         media, recording = settings.section(MediaSettings), settings.section(RecordingSettings)
         self._base = base
+        self._recordings = recordings
         self._core: Core | None = None
         self._srs: SrsIngest | None = None
         self._hls = hls
@@ -64,6 +70,7 @@ class Studio:
         )
         self._recorder = Recorder(base.db, base.hub, self._streams, recordings, base.clock, recording, media)
         self._keeper = Keeper(base.db, recordings, recording)
+        self._clips = ClipMaker(base.db, recordings, recording)
         self.video = VideoOut(base.hub, hls, thumbnails)
 
     @property
@@ -90,6 +97,7 @@ class Studio:
             "hls": self._hls.statistics,
             "thumbnail": self._thumbnails.statistics,
             "recording": self._recorder.statistics,
+            "clip": self._clips.statistics,
             "restream": self._restreams.statistics,
             "broadcast": lambda: broadcasts.statistics().broadcasts,
         }
@@ -98,12 +106,12 @@ class Studio:
         assert self._core is not None
         if self._srs is not None:
             srs_routes.register(router, self._srs, self._base.settings.section(SrsSettings))
-        self._base.catalogue.add(recording_routes.CODES)
-        recording_routes.register(router, self._keeper)
+        register_recordings(self._core, self._recordings, router)
         register_restreams(self._core, router, self._restreams.poke)
 
     def start(self, services: trio.Nursery) -> None:
         services.start_soon(supervise, "recordings", self._keeper.run)
+        services.start_soon(supervise, "clips", self._clips.run)
 
     async def listen(self, listeners: trio.Nursery, host: str, port: int) -> int:
         """Takes publishers in; the port that they use."""
@@ -116,6 +124,16 @@ class Studio:
     def _streams(self) -> StreamService:
         assert self._core is not None
         return self._core.streams
+
+
+def register_recordings(core: Core, folder: Path, router: WebRouter) -> None:
+    """Recordings are rows, so any process with pages has these routes; files are NOT_FOUND where `folder` is on another
+    machine."""
+    base = core.base
+    base.catalogue.add(recording_routes.CODES)
+    base.catalogue.add(replay_routes.CODES)
+    recording_routes.register(router, Keeper(base.db, folder, base.settings.section(RecordingSettings)))
+    replay_routes.register(router, replay_routes.ReplayRoutes(base.db, core.recordings, folder, core.chat.log))
 
 
 def register_restreams(core: Core, router: WebRouter, poke: Callable[[], None] = lambda: None) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import trio
 
@@ -20,3 +24,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("trio") is not None:
             plain = item.get_closest_marker("plain_trio") is not None
             item.add_marker(pytest.mark.trio(run=trio.run if plain else runtime.run), append=False)
+
+
+@pytest.fixture(scope="session")
+def short_tmp() -> Iterator[Path]:
+    """A folder whose path is short enough for unix sockets."""
+    with tempfile.TemporaryDirectory(prefix="dorami-") as folder:
+        yield Path(folder)

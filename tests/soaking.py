@@ -15,20 +15,34 @@ import pytest
 class Soak:
     """`rounds(short)` counts up to `short`, or until this test's share of `--soak-minutes` is over."""
 
-    def __init__(self, seed: int, seconds: float) -> None:
+    def __init__(self, seed: int, seconds: float, plugins: pytest.PytestPluginManager | None = None) -> None:
         self.seed = seed
+        self._plugins = plugins
         self.random = random.Random(seed)
         self._seconds = seconds
+        self._until: float | None = None
 
     @property
     def is_long(self) -> bool:
         return self._seconds > 0
 
+    def tell(self, line: str) -> None:
+        """On the terminal while it runs, under `make soak` alone."""
+        if self.is_long and self._plugins is not None:
+            with self._plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+                self._plugins.get_plugin("terminalreporter").write_line(f"[{time.strftime('%H:%M:%S')}] {line}")
+
     def rounds(self, short: int) -> Iterator[int]:
-        until, turn = time.monotonic() + self._seconds, 0
-        while turn < short or time.monotonic() < until:
+        turn = 0
+        while turn < short or self.has_time():
             yield turn
             turn += 1
+
+    def has_time(self) -> bool:
+        """Whether this test's share, which begins at the first question, is not over; never in a short slice."""
+        if self._until is None:
+            self._until = time.monotonic() + self._seconds
+        return time.monotonic() < self._until
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,4 +64,5 @@ def pytest_report_header(config: pytest.Config) -> str:
 def soak(request: pytest.FixtureRequest) -> Soak:
     config, items = request.config, request.session.items
     count = sum(item.get_closest_marker("soak") is not None for item in items)
-    return Soak(config.getoption("--seed"), config.getoption("--soak-minutes") * 60 / max(count, 1))
+    seconds = config.getoption("--soak-minutes") * 60 / max(count, 1)
+    return Soak(config.getoption("--seed"), seconds, config.pluginmanager)

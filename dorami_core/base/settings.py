@@ -68,7 +68,7 @@ class EdgeSettings:
     ping_timeout_s: float = attrs.field(default=20, validator=positive)
     max_payload_bytes: int = attrs.field(default=1_000_000, validator=positive)
     connect_timeout_s: float = attrs.field(default=45, validator=positive)
-    gather_max_s: float = attrs.field(default=0.06, validator=positive)
+    gather_max_s: float = attrs.field(default=0.05, validator=positive)
     queue_max_bytes: int = attrs.field(default=131_072, validator=positive)
     stall_s: float = attrs.field(default=20, validator=positive)
 
@@ -76,10 +76,13 @@ class EdgeSettings:
 @attrs.frozen
 class MediaSettings:
     server: str = attrs.field(default="embedded", validator=attrs.validators.in_(("embedded", "srs")))
-    flv_interval_s: float = attrs.field(default=0.06, validator=positive)
+    flv_interval_s: float = attrs.field(default=0.05, validator=positive)
     viewer_queue_max_bytes: int = attrs.field(default=4_000_000, validator=positive)
+    viewer_cut_s: float = attrs.field(default=10, validator=positive)
     hls_segment_s: float = attrs.field(default=1.0, validator=positive)
+    hls_part_s: float = attrs.field(default=0.334, validator=(attrs.validators.ge(0.2), attrs.validators.le(0.5)))
     hls_window: int = attrs.field(default=6, validator=positive)
+    hls_max_waiting: int = attrs.field(default=5000, validator=positive)
     thumbnail_s: float = attrs.field(default=10, validator=positive)
 
 
@@ -90,6 +93,9 @@ class RecordingSettings:
     budget_gb: float = attrs.field(default=50, validator=positive)
     warn_s: float = attrs.field(default=86400, validator=positive)
     min_free_gb: float = attrs.field(default=1, validator=positive)
+    public: bool = True
+    clip_min_s: float = attrs.field(default=3, validator=positive)
+    clip_max_s: float = attrs.field(default=1800, validator=positive)
 
 
 @attrs.frozen

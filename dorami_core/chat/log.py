@@ -158,6 +158,40 @@ class MessageLog:
         )
         return [_logged(row) for row in rows]
 
+    async def between(
+        self, stream_key: str, since: datetime, until: datetime, after: UUID | None, limit: int
+    ) -> list[LoggedMessage]:
+        """What was said from `since` to `until` and not taken back, oldest first; from the message after `after`, none
+        where that is not of this broadcast."""
+        rows = await self._db.fetch(
+            """SELECT m.*, NULL::timestamptz AS deleted_at, NULL::uuid AS deleted_by FROM chat.messages m
+                WHERE m.stream_key = $1 AND m.at >= $2 AND m.at <= $3
+                  AND ($4::uuid IS NULL OR (m.at, m.seq, m.id) >
+                       (SELECT p.at, p.seq, p.id FROM chat.messages p WHERE p.id = $4 AND p.stream_key = $1))
+                  AND NOT EXISTS (SELECT 1 FROM chat.deletions d WHERE d.message_id = m.id)
+                ORDER BY m.at, m.seq, m.id LIMIT $5""",
+            stream_key,
+            since,
+            until,
+            after,
+            limit,
+        )
+        return [_logged(row) for row in rows]
+
+    async def before(self, stream_key: str, since: datetime, until: datetime, limit: int) -> list[LoggedMessage]:
+        """The last of what was said from `since` to before `until` and not taken back, oldest first."""
+        rows = await self._db.fetch(
+            """SELECT m.*, NULL::timestamptz AS deleted_at, NULL::uuid AS deleted_by FROM chat.messages m
+                WHERE m.stream_key = $1 AND m.at >= $2 AND m.at < $3
+                  AND NOT EXISTS (SELECT 1 FROM chat.deletions d WHERE d.message_id = m.id)
+                ORDER BY m.at DESC, m.seq DESC, m.id DESC LIMIT $4""",
+            stream_key,
+            since,
+            until,
+            limit,
+        )
+        return [_logged(row) for row in reversed(rows)]
+
     async def find(self, stream_key: str, message_id: UUID) -> LoggedMessage | None:
         await self.write()
         row = await self._db.fetchrow(

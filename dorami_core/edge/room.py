@@ -16,7 +16,7 @@ from dorami_core.edge.roomlog import Heard, Log
 from dorami_core.edge.wire import WireFormat
 
 _YIELD_EVERY = 400
-_BUSY_SHARE = 1 / 6
+_BUSY_SHARE = 0.2
 """A room gathers once sending each message by itself would take more than this share of the processor."""
 _BUSY_WINDOW_S = 0.5
 

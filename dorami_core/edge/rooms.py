@@ -86,8 +86,7 @@ class RoomIndex:
     def is_open(self, namespace: str) -> bool:
         """Somebody has entered it, so that entering needs no question to the link."""
         space = self._spaces.get(namespace)
-        room = space.rooms.get(EVERYONE) if space is not None else None
-        return room is not None and room.opening is None
+        return space is not None and EVERYONE in space.rooms and space.rooms[EVERYONE].opening is None
 
     def enter_at_once(self, member: Member) -> None:
         """As `enter`, into a namespace that is open."""

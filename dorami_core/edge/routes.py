@@ -135,8 +135,8 @@ async def _flv(exchange: Exchange, stream_key: str) -> Answer | None:
 
 
 async def _hls(exchange: Exchange, name: str) -> Answer:
-    headers, body = await video.read_hls(name, exchange.services.video)
-    return Answer(200, [*headers, *exchange.cors], body)
+    answer = await video.read_hls(exchange.request, name, exchange.connection.sock, exchange.services.video)
+    return attrs.evolve(answer, headers=[*answer.headers, *exchange.cors])
 
 
 _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[Exchange, str], Awaitable[Answer | None]]], ...] = (

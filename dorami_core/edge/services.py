@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import attrs
@@ -52,9 +51,11 @@ class VideoOut(Protocol):
         UNAVAILABLE where video is not served here. Cancelled when the viewer leaves."""
         ...
 
-    def hls_file(self, name: str) -> Path | None:
-        """The file of this name (`{streamKey}.m3u8`, a segment, `{streamKey}.jpg`), or None. Names have no slash and no
-        leading dot. Raises UNAVAILABLE where video is not served here."""
+    async def read(self, name: str, query: Mapping[str, str], gone: Callable[[], Awaitable[None]]) -> bytes:
+        """What has this name (`{streamKey}.m3u8`, what that names, `{streamKey}.jpg`); names have no slash and no
+        leading dot. May wait for what comes next, at most until `gone` returns, and raises trio.ClosedResourceError
+        then. Raises NOT_FOUND, VALIDATION_FAILED for a query that is none, UNAVAILABLE where video is not served here,
+        or not now."""
         ...
 
 

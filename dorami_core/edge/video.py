@@ -1,28 +1,28 @@
-"""Video answers: the endless FLV response, HLS files, thumbnails."""
+"""Video answers: the endless FLV response, HLS, thumbnails."""
 
 from __future__ import annotations
 
 import re
 import socket
-from pathlib import Path
+from functools import partial
 
 import trio
 
 from dorami_core.base.errors import DoramiError
-from dorami_core.edge.http1 import Headers, encode_head
+from dorami_core.base.ranges import wanted_range
+from dorami_core.edge.exchange import Answer
+from dorami_core.edge.http1 import Headers, Request, encode_head
 from dorami_core.edge.outbox import Outbox, OutboxLimits
 from dorami_core.edge.services import EdgeServices, VideoOut
 from dorami_core.edge.wire import Chunk
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*\.(m3u8|ts|m4s|mp4|jpg)")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*\.(m3u8|m4s|mp4|jpg)")
 _TYPES = {
     "m3u8": "application/vnd.apple.mpegurl",
-    "ts": "video/mp2t",
     "m4s": "video/mp4",
     "mp4": "video/mp4",
     "jpg": "image/jpeg",
 }
-_CACHE = {"m3u8": "no-cache", "jpg": "public, max-age=10"}
 _LAST_BYTES_S = 5.0
 
 
@@ -51,14 +51,33 @@ class FlvSink:
         """Why it was cut, or None."""
         return self._outbox.lost
 
-    def send_nowait(self, data: bytes) -> None:
+    def send_nowait(self, data: bytes) -> int:
+        outbox = self._outbox
+        ready = outbox.ready
+        if ready is None or self._head or self._head_only:
+            return self._send_otherwise(data)
+        # As Outbox.send, without a call: a relay spends nearly all its time here.
+        try:
+            sent = ready(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            outbox.cut("peer_reset")
+            return 0
+        if sent != len(data):
+            outbox.keep((Chunk(data),), sent)
+            return outbox.queued_bytes
+        return 0
+
+    def _send_otherwise(self, data: bytes) -> int:
         if self._head:
             data, self._head = self._head + (b"" if self._head_only else data), b""
         elif self._head_only:
-            return
+            return 0
         self._outbox.send_one(Chunk(data))
         if self._head_only:
             self._closed.set()
+        return self._outbox.queued_bytes
 
     def abort(self, reason: str) -> None:
         self._outbox.cut(reason)
@@ -137,19 +156,42 @@ async def _cancel_when_closed(sink: FlvSink, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def read_hls(name: str, video: VideoOut) -> tuple[Headers, bytes]:
-    """A playlist, segment or thumbnail with its headers; NOT_FOUND for a name that is none, or a file that is gone."""
+async def read_hls(request: Request, name: str, sock: socket.socket, video: VideoOut) -> Answer:
+    """A playlist, media or a thumbnail, whole or one range of it (RFC 9110, 14); NOT_FOUND for a name that is none, or
+    of what is gone."""
     match = _NAME.fullmatch(name)
-    path = video.hls_file(name) if match is not None and len(name) <= 160 else None
-    if match is None or path is None:
+    if match is None or len(name) > 160:
         raise DoramiError("NOT_FOUND")
-    body = await trio.to_thread.run_sync(_read, path)
-    cache = _CACHE.get(match[1], "public, max-age=60, immutable")
-    return [("Content-Type", _TYPES[match[1]]), ("Cache-Control", cache)], body
+    body = await video.read(name, request.query, partial(_wait_gone, sock))
+    headers = [("Content-Type", _TYPES[match[1]]), ("Cache-Control", _cache(match[1], request))]
+    if match[1] == "m3u8":
+        return Answer(200, headers, body)
+    headers.append(("Accept-Ranges", "bytes"))
+    part = wanted_range(request.headers.get("range", ""), len(body))
+    if part is None or "if-range" in request.headers:  # nothing here has a tag that could match
+        return Answer(200, headers, body)
+    begin, end = part
+    if begin >= end:
+        return Answer(416, [*headers, ("Content-Range", f"bytes */{len(body)}")])
+    return Answer(206, [*headers, ("Content-Range", f"bytes {begin}-{end - 1}/{len(body)}")], body[begin:end])
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        raise DoramiError("NOT_FOUND") from None
+def _cache(ending: str, request: Request) -> str:
+    """A playlist that was waited for is the same for all who ask for it, for a while (RFC 8216bis, appendix B.1)."""
+    if ending == "m3u8":
+        return "public, max-age=6" if "_HLS_msn" in request.query else "no-cache"
+    return "public, max-age=10" if ending == "jpg" else "public, max-age=60, immutable"
+
+
+async def _wait_gone(sock: socket.socket) -> None:
+    """Returns when the peer has closed. What it says meanwhile stays unread; then its end is not seen."""
+    while True:
+        await trio.lowlevel.wait_readable(sock)
+        try:
+            if not sock.recv(1, socket.MSG_PEEK):
+                return
+        except BlockingIOError:
+            continue
+        except OSError:
+            return
+        await trio.sleep_forever()

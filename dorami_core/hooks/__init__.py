@@ -2,6 +2,7 @@
 
 from dorami_core.base.clock import Clock, SystemClock, iso
 from dorami_core.base.errors import DoramiError, ErrorCode, Lang, invalid
+from dorami_core.base.gathering import Gathering
 from dorami_core.base.ids import StreamKey, UserId, ViewerId, is_stream_key, new_uuid
 from dorami_core.base.money import CURRENCIES, Money
 from dorami_core.base.principal import ANONYMOUS_NAME, Access, Principal, UserIdentity
@@ -30,6 +31,16 @@ from dorami_core.hooks.host import (
 from dorami_core.hooks.http import FileAnswer, Page, Paged, Redirect, Request, Router, Templates
 from dorami_core.hooks.markers import hookimpl, hookspec
 from dorami_core.hooks.plugin import Plugin
+from dorami_core.hooks.recordings import (
+    Announced,
+    ClipView,
+    Recordings,
+    ReplayPart,
+    ReplaySummary,
+    ReplayView,
+    Span,
+    Timeline,
+)
 from dorami_core.hooks.sockets import Delivery, Rooms, SocketConnection, SocketEvents
 from dorami_core.hooks.transactions import Database, Deadlines, Queries, Row, Tx
 
@@ -37,7 +48,9 @@ __all__ = [
     "ANONYMOUS_NAME",
     "CURRENCIES",
     "Access",
+    "Announced",
     "BackgroundTask",
+    "ClipView",
     "Clock",
     "Database",
     "DeadlineHandler",
@@ -49,6 +62,7 @@ __all__ = [
     "Event",
     "EventMeta",
     "FileAnswer",
+    "Gathering",
     "Host",
     "Lang",
     "Money",
@@ -57,13 +71,18 @@ __all__ = [
     "Plugin",
     "Principal",
     "Queries",
+    "Recordings",
     "Redirect",
+    "ReplayPart",
+    "ReplaySummary",
+    "ReplayView",
     "Request",
     "Rooms",
     "Router",
     "Row",
     "SocketConnection",
     "SocketEvents",
+    "Span",
     "StreamChanged",
     "StreamCreated",
     "StreamDirectory",
@@ -75,6 +94,7 @@ __all__ = [
     "StreamView",
     "SystemClock",
     "Templates",
+    "Timeline",
     "Tx",
     "UserDirectory",
     "UserId",

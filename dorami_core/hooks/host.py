@@ -11,6 +11,7 @@ import attrs
 from dorami_core.base.clock import Clock
 from dorami_core.base.ids import StreamKey, UserId
 from dorami_core.base.principal import Role
+from dorami_core.hooks.recordings import Recordings
 from dorami_core.hooks.sockets import Rooms
 from dorami_core.hooks.transactions import Database, Deadlines, Queries, Tx
 
@@ -115,6 +116,8 @@ class Host(Protocol):
     def streams(self) -> StreamDirectory: ...
     @property
     def users(self) -> UserDirectory: ...
+    @property
+    def recordings(self) -> Recordings: ...
     @property
     def hooks(self) -> HookCaller: ...
     @property

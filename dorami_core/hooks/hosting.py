@@ -10,6 +10,7 @@ from dorami_core.base.clock import Clock
 from dorami_core.base.settings import Settings, ShopSettings
 from dorami_core.hooks.host import HookCaller, StreamDirectory, UserDirectory
 from dorami_core.hooks.plugin import Plugin
+from dorami_core.hooks.recordings import Recordings
 from dorami_core.hooks.sockets import Rooms
 from dorami_core.hooks.transactions import Database, Deadlines
 
@@ -34,6 +35,7 @@ class Shared:
     deadlines: Deadlines
     streams: StreamDirectory
     users: UserDirectory
+    recordings: Recordings
     hooks: HookCaller
     clock: Clock
     settings: Settings
@@ -52,6 +54,7 @@ class PluginHost:
         self.deadlines = shared.deadlines
         self.streams = shared.streams
         self.users = shared.users
+        self.recordings = shared.recordings
         self.hooks = shared.hooks
         self.clock = shared.clock
 

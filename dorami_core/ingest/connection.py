@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from typing import TypeVar
 
 import structlog
@@ -11,6 +13,7 @@ from dorami_core.base.settings import RtmpSettings
 from dorami_core.ingest.gate import Publication, PublishGate, PublishRefused, PublishRequest
 from dorami_core.ingest.limits import Counters, RtmpLimits
 from dorami_core.ingest.session import (
+    CodecRefused,
     Event,
     MediaReceived,
     PublishFinished,
@@ -24,6 +27,9 @@ E = TypeVar("E", bound=Exception)
 log = structlog.get_logger(__name__)
 
 _STALLED = "sent nothing for {} s"
+_LOOK_S = 2.0
+_TCPI_RTT = 68
+"""Offset of `tcpi_rtt`, microseconds, in Linux's `struct tcp_info`."""
 
 
 class _Closed(Exception):
@@ -139,6 +145,7 @@ class RtmpConnection:
     async def _pump(self, publication: Publication) -> None:
         """Packets go to the publication until the peer says goodbye."""
         write = publication.write
+        looked_s = -_LOOK_S
         with trio.CancelScope() as idle:
             while True:
                 events = self._take_events()
@@ -146,15 +153,28 @@ class RtmpConnection:
                     if isinstance(event, MediaReceived):
                         write(event.packet)
                         self._counters.packets_in += 1
+                    elif isinstance(event, CodecRefused):
+                        publication.note_codec(event.kind, event.codec)
                     elif isinstance(event, PublishFinished):
                         self._events = events[number:]
                         return
                     else:
                         self._note_end(event)
-                idle.deadline = trio.current_time() + self._idle_s
+                now_s = trio.current_time()
+                if now_s - looked_s >= _LOOK_S:
+                    looked_s = now_s
+                    self._note_round_trip(publication)
+                idle.deadline = now_s + self._idle_s
                 await self._receive(self._limits.receive_bytes)
         self._counters.stalled += 1
         raise _Closed(_STALLED.format(self._idle_s))
+
+    def _note_round_trip(self, publication: Publication) -> None:
+        """As TCP has measured it. A ping would do more harm: what an encoder has not read when it closes makes the
+        kernel drop what it has not sent, its goodbye too."""
+        if isinstance(self._stream, trio.SocketStream) and hasattr(socket, "TCP_INFO"):
+            told = self._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCPI_RTT + 4)
+            publication.note_round_trip(int.from_bytes(told[_TCPI_RTT:], sys.byteorder) / 1e6)
 
     async def _watch_cut(self, publication: Publication) -> None:
         reason = await publication.wait_cut()

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import attrs
 
-from dorami_core.media.packets import MediaPacket
+from dorami_core.media.packets import MediaKind, MediaPacket
 
 RefusalCode = Literal["unknown_key", "wrong_secret", "busy", "ended", "refused"]
 
@@ -40,6 +40,14 @@ class Publication(Protocol):
 
     def finish(self) -> None:
         """The publisher said goodbye (FCUnpublish, deleteStream); without it, it is taken for lost."""
+        ...
+
+    def note_round_trip(self, seconds: float) -> None:
+        """Of the connection, as measured by now."""
+        ...
+
+    def note_codec(self, kind: MediaKind, codec: str) -> None:
+        """It sends what is not taken here, and is about to be sent away for it."""
         ...
 
     async def wait_cut(self) -> str:

@@ -1,10 +1,12 @@
-"""The simple handshake of RTMP 1.0, section 5.2: one byte of version, then 1536 bytes each way, and their echoes."""
+"""The handshake of RTMP 1.0, section 5.2: one byte of version, then 1536 bytes each way, and their echoes; for a
+client that begins so, with digests (`digest.py`)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 
+from dorami_core.ingest import digest
 from dorami_core.ingest.messages import RtmpProtocolError
 
 VERSION = 3
@@ -16,7 +18,8 @@ class _Handshake:
     """`done` when both sides have what they need; `leftover` then holds what came after it."""
 
     def __init__(self, random: Callable[[int], bytes] = os.urandom) -> None:
-        # Time and version fields stay 0: a version above 0 would promise the undocumented digest handshake.
+        # Time and version fields stay 0: a version above 0 would promise digests.
+        self._random = random
         self._own = bytes(8) + random(_RANDOM_BYTES)
         self._buffer = bytearray()
         self._peer: bytes | None = None
@@ -59,7 +62,10 @@ class ServerHandshake(_Handshake):
         """What is to be sent now; RtmpProtocolError where the first byte is not version 3."""
         peer = self._receive_version_and_packet(data)
         self._finish()
-        return bytes((VERSION,)) + self._own + peer if peer is not None else b""
+        if peer is None:
+            return b""
+        own, echo = digest.answer(peer, self._random) or (self._own, peer)
+        return bytes((VERSION,)) + own + echo
 
 
 class ClientHandshake(_Handshake):

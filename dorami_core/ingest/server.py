@@ -20,7 +20,7 @@ _DEFAULT_LIMITS = RtmpLimits()
 
 
 class RtmpServer:
-    """Takes `publish` over RTMP 1.0 with H.264 and AAC; every publisher passes the gate first.
+    """Takes `publish` over RTMP 1.0 and Enhanced RTMP; every publisher passes the gate first.
 
     `exempt_addresses` (addresses or networks) have no bound per address. One connection's errors do not touch another.
     """

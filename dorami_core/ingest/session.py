@@ -10,7 +10,7 @@ from dorami_core.ingest import amf0
 from dorami_core.ingest import commands as cmd
 from dorami_core.ingest import messages as msg
 from dorami_core.ingest.chunks import ChunkReader, ChunkWriter
-from dorami_core.ingest.codecs import is_playable, unsupported_codec
+from dorami_core.ingest.codecs import codec_name, is_playable, unsupported_codec
 from dorami_core.ingest.commands import Command
 from dorami_core.ingest.handshake import ServerHandshake
 from dorami_core.ingest.messages import Message, MessageType, RtmpProtocolError
@@ -40,6 +40,14 @@ class MediaReceived:
 
 
 @attrs.frozen
+class CodecRefused:
+    """Comes before the SessionEnded that it is the cause of."""
+
+    kind: MediaKind
+    codec: str
+
+
+@attrs.frozen
 class PublishFinished:
     """The publisher said goodbye; the connection may still be used."""
 
@@ -55,7 +63,7 @@ class SessionEnded:
     sentence: str
 
 
-Event: TypeAlias = PublishRequested | MediaReceived | PublishFinished | SessionEnded
+Event: TypeAlias = PublishRequested | MediaReceived | CodecRefused | PublishFinished | SessionEnded
 _State: TypeAlias = Literal["connecting", "connected", "asking", "publishing", "ended"]
 
 
@@ -203,6 +211,7 @@ class ServerSession:
         packet = MediaPacket(_MEDIA_KINDS[MessageType(message.type_id)], message.timestamp, message.payload)
         sentence = unsupported_codec(packet)
         if sentence is not None:
+            events.append(CodecRefused(packet.kind, codec_name(packet)))
             self.dismiss(sentence)
             self._end(events, "codec", sentence)
         elif is_playable(packet):

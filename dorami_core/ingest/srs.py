@@ -18,7 +18,7 @@ import structlog
 import trio
 
 from dorami_core.base.settings import SrsSettings
-from dorami_core.ingest.codecs import unsupported_codec
+from dorami_core.ingest.codecs import codec_name, unsupported_codec
 from dorami_core.ingest.gate import Publication, PublishGate, PublishRefused, PublishRequest
 from dorami_core.ingest.http_flv import Pull, PullFailed, open_pull
 from dorami_core.media.flv import FlvError, FlvReader
@@ -219,6 +219,7 @@ class SrsIngest:
                     return has_begun
                 for packet in reader.feed(data):
                     if not self._takes(packet, session):
+                        publication.note_codec(packet.kind, codec_name(packet))
                         return True
                     has_begun = True
                     publication.write(packet)

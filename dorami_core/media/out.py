@@ -1,12 +1,15 @@
-"""What the edge may ask of video: FLV for a socket, an HLS file or a thumbnail by its name."""
+"""What the edge may ask of video: FLV for a socket, HLS and thumbnails by their names."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+
+import trio
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.media.hls import HlsWriter
 from dorami_core.media.hub import RelayHub
+from dorami_core.media.live_hls import Gone
 from dorami_core.media.sinks import ByteSink
 from dorami_core.media.thumbnails import Thumbnails
 
@@ -24,8 +27,14 @@ class VideoOut:
     async def serve_flv(self, stream_key: str, sink: ByteSink) -> None:
         await self._hub.serve_flv(stream_key, sink)
 
-    def hls_file(self, name: str) -> Path | None:
-        return self._hls.file_of(name) or self._thumbnails.file_of(name)
+    async def read(self, name: str, query: Mapping[str, str], gone: Gone) -> bytes:
+        picture = self._thumbnails.file_of(name)
+        if picture is None:
+            return await self._hls.read(name, query, gone)
+        try:
+            return await trio.Path(picture).read_bytes()
+        except OSError:
+            raise DoramiError("NOT_FOUND") from None
 
 
 class NoVideo:
@@ -34,7 +43,7 @@ class NoVideo:
     async def serve_flv(self, stream_key: str, sink: ByteSink) -> None:
         raise self._refusal(stream_key)
 
-    def hls_file(self, name: str) -> Path | None:
+    async def read(self, name: str, query: Mapping[str, str], gone: Gone) -> bytes:
         raise self._refusal(name)
 
     def _refusal(self, what: str) -> DoramiError:

@@ -6,11 +6,14 @@ from typing import Protocol
 
 
 class ByteSink(Protocol):
-    """A socket's outgoing side. `send_nowait` never blocks: what the kernel does not take is queued."""
+    """A socket's outgoing side."""
 
     @property
     def queued_bytes(self) -> int: ...
-    def send_nowait(self, data: bytes) -> None: ...
+    def send_nowait(self, data: bytes) -> int:
+        """Never blocks: what the kernel does not take is queued. Returns how many bytes are queued now."""
+        ...
+
     def abort(self, reason: str) -> None:
         """Cuts the connection; what is queued is dropped."""
         ...

@@ -11,9 +11,6 @@ import trio
 from dorami_core.media.joining import JoinCache
 from dorami_core.media.sinks import ByteSink
 
-CUT_AFTER_S = 10.0
-"""A receiver that did not empty its queue for so long, though nothing more was given to it, is cut."""
-
 EndReason = Literal["", "end", "source", "slow", "broken"]
 
 
@@ -25,20 +22,32 @@ class Round:
     has_keyframe: bool
 
 
+@attrs.define
+class Tally:
+    """What the receivers of one relay count together."""
+
+    bytes_out: int = 0
+    skipped: int = 0
+    cut: int = 0
+
+
 class Viewer:
     """`max_bytes` bounds what waits in the sink; the first burst (header and GOP) comes on top of it until it is out.
 
-    A full viewer is skipped: it gets nothing until its queue is empty, then goes on at a key frame.
+    A full viewer is skipped: it gets nothing until its queue is empty, then goes on at a key frame. One that did not
+    empty it within `cut_after_s` is cut.
     """
 
-    def __init__(self, sink: ByteSink, max_bytes: int) -> None:
+    def __init__(self, sink: ByteSink, max_bytes: int, cut_after_s: float, tally: Tally) -> None:
         self.sink = sink
         self.ended = trio.Event()
         self.reason: EndReason = ""
-        self.skips = 0
-        self._max_bytes = max_bytes
-        self._burst_bytes = 0
         self.started = False
+        self._max_bytes = max_bytes
+        self._cut_after_s = cut_after_s
+        self._tally = tally
+        self._burst_bytes = 0
+        self._is_up_to_date = False  # it has all so far, and nothing of it waits
         self._skipping_since: float | None = None
         self._drained = False
 
@@ -48,44 +57,56 @@ class Viewer:
             self.reason = reason
             self.ended.set()
 
-    def start(self, cache: JoinCache) -> int:
-        """Sends the header and the GOP if there is one to begin with; returns the bytes given to the sink."""
-        if self.started or not cache.ready:
-            return 0
-        self.started = True
-        data = cache.snapshot()
-        self._burst_bytes = len(data)
-        self.sink.send_nowait(data)
-        return len(data)
+    def start(self, cache: JoinCache) -> None:
+        """Sends the header and the GOP if there is one to begin with."""
+        if not self.started and cache.ready:
+            self.started = True
+            data = cache.snapshot()
+            self._burst_bytes = len(data)
+            self._give(data)
 
-    def offer(self, part: Round, cache: JoinCache, now: float) -> int:
-        """Gives the sink this round, or not; returns the bytes given to it. `cache` holds the round already."""
-        if not self.started:
-            return self.start(cache)
+    def offer(self, part: Round, cache: JoinCache, now: float) -> bool:
+        """Gives the sink this round, or not; False where it was cut. `cache` holds the round already."""
+        if self._is_up_to_date:
+            self._give(part.data)
+        elif not self.started:
+            self.start(cache)
+        elif self._skipping_since is None:
+            self._offer_to_late(part, now)
+        else:
+            return self._catch_up(part, cache, now)
+        return True
+
+    def _give(self, data: bytes) -> None:
+        self._is_up_to_date = not self.sink.send_nowait(data)
+        self._tally.bytes_out += len(data)
+
+    def _offer_to_late(self, part: Round, now: float) -> None:
         queued = self.sink.queued_bytes
-        if self._skipping_since is None:
-            if queued <= self._max_bytes:
-                self._burst_bytes = 0
-            if queued <= self._max_bytes + self._burst_bytes:
-                self.sink.send_nowait(part.data)
-                return len(part.data)
-            self._skipping_since = now
-            self._drained = False
-            self.skips += 1
-            return 0
-        self._drained = self._drained or queued == 0
+        if queued <= self._max_bytes:
+            self._burst_bytes = 0
+        if queued <= self._max_bytes + self._burst_bytes:
+            self._give(part.data)
+            return
+        self._skipping_since = now
+        self._drained = False
+        self._tally.skipped += 1
+
+    def _catch_up(self, part: Round, cache: JoinCache, now: float) -> bool:
+        assert self._skipping_since is not None
+        self._drained = self._drained or self.sink.queued_bytes == 0
         if not self._drained:
-            if now - self._skipping_since >= CUT_AFTER_S:
-                self.sink.abort("slow")
-                self.end("slow")
-            return 0
+            if now - self._skipping_since < self._cut_after_s:
+                return True
+            self._tally.cut += 1
+            self.sink.abort("slow")
+            self.end("slow")
+            return False
         # The key frame that the cache begins with is in this round, so the viewer's time does not go back.
         if cache.ready and (part.has_keyframe or not cache.has_video):
             self._skipping_since = None
-            data = cache.resume() if cache.has_video else part.data
-            self.sink.send_nowait(data)
-            return len(data)
-        return 0
+            self._give(cache.resume() if cache.has_video else part.data)
+        return True
 
 
 class Subscription:
@@ -113,10 +134,11 @@ class Subscription:
     def queued_bytes(self) -> int:
         return self._queued
 
-    def send_nowait(self, data: bytes) -> None:
+    def send_nowait(self, data: bytes) -> int:
         self._parts.append(data)
         self._queued += len(data)
         self.wake()
+        return self._queued
 
     def wake(self) -> None:
         """Lets the reader look again."""

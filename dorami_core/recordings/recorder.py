@@ -143,7 +143,7 @@ class Recorder:
         name = f"{stream_key}/{now:%Y%m%dT%H%M%S}-{writing.id.hex[:8]}.mp4"
         writing.path = self._root / name
         await trio.to_thread.run_sync(lambda: writing.path.parent.mkdir(parents=True, exist_ok=True))
-        await store.begin(self._db, writing.id, stream_key, session_at, name, now)
+        await store.begin(self._db, writing.id, stream_key, session_at, name, now, public=self._settings.public)
         self._recording += 1
         self._parts += 1
         failure: WorkerFailed | None = None
@@ -195,9 +195,13 @@ class Recorder:
             log.warning("recording.unsaved", file=str(writing.path), error=repr(error))
 
     def _has_space(self) -> bool:
-        """Recording stops before the disk is full: orders need it more."""
-        folder = self._root if self._root.exists() else self._root.parent
-        if shutil.disk_usage(folder).free >= self._settings.min_free_gb * GB:
+        if has_space(self._root, self._settings):
             return True
         self._no_space += 1
         return False
+
+
+def has_space(root: Path, settings: RecordingSettings, more_bytes: int = 0) -> bool:
+    """Nothing is written, nor `more_bytes` more, that would leave less than this free: orders need the disk more."""
+    folder = root if root.exists() else root.parent
+    return shutil.disk_usage(folder).free - more_bytes >= settings.min_free_gb * GB

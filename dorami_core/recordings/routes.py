@@ -11,7 +11,7 @@ from dorami_core.base.errors import ErrorCode
 from dorami_core.base.ids import StreamKey
 from dorami_core.base.principal import Access
 from dorami_core.hooks.http import FileAnswer, Paged, Request, Router
-from dorami_core.recordings.keeper import NOT_FOUND, Keeper
+from dorami_core.recordings.keeper import NOT_FOUND, Keeper, Storage
 from dorami_core.recordings.model import DeleteReason, Part, PartStatus
 
 CODES = (ErrorCode(NOT_FOUND, 404, "녹화를 찾을 수 없어요.", "This recording does not exist."),)
@@ -27,7 +27,8 @@ class Mark:
 
 @attrs.frozen
 class RecordingResponse:
-    """One file. `deleteAt` and `deleteReason` where it was announced to go; `kept` ones never are."""
+    """One file. `deleteAt` and `deleteReason` where it was announced to go; `kept` ones never are. `public`: its replay
+    is for everybody."""
 
     id: UUID
     stream_key: StreamKey
@@ -43,6 +44,8 @@ class RecordingResponse:
     delete_at: datetime | None
     delete_reason: DeleteReason | None
     video_url: str
+    replay_id: UUID
+    public: bool
 
 
 @attrs.frozen
@@ -52,7 +55,10 @@ class RecordingPatch:
 
 @attrs.frozen
 class RecordingQuery:
+    """`announced`: only those that will be deleted, the next one first."""
+
     stream_key: str | None = None
+    announced: bool = False
     cursor: int = attrs.field(default=0, validator=attrs.validators.ge(0))
     limit: int = attrs.field(default=50, validator=[attrs.validators.ge(1), attrs.validators.le(100)])
 
@@ -73,6 +79,8 @@ def describe(part: Part) -> RecordingResponse:
         delete_at=part.delete_at,
         delete_reason=part.delete_reason,
         video_url=f"/api/recordings/{part.id}/video",
+        replay_id=part.replay_id,
+        public=part.public,
     )
 
 
@@ -81,9 +89,14 @@ class RecordingRoutes:
         self._keeper = keeper
 
     async def index(self, request: Request, query: RecordingQuery) -> Paged:
-        parts = await self._keeper.list_parts(query.stream_key, query.limit + 1, query.cursor)
+        parts = await self._keeper.list_parts(
+            query.stream_key, query.limit + 1, query.cursor, only_announced=query.announced
+        )
         following = str(query.cursor + query.limit) if len(parts) > query.limit else None
         return Paged([describe(part) for part in parts[: query.limit]], following)
+
+    async def storage(self, request: Request) -> Storage:
+        return await self._keeper.storage()
 
     async def get(self, request: Request) -> RecordingResponse:
         return describe(await self._keeper.get(_id(request)))
@@ -109,6 +122,14 @@ def register(router: Router, keeper: Keeper) -> None:
     routes = RecordingRoutes(keeper)
     all_, one, admin = "/api/recordings", "/api/recordings/{id}", Access.ADMIN
     router.api("GET", all_, routes.index, access=admin, query=RecordingQuery, summary="Recordings, newest first")
+    router.api(
+        "GET",
+        "/api/admin/recordings/storage",
+        routes.storage,
+        access=admin,
+        response=Storage,
+        summary="How full the recordings' budget is, and what will be deleted",
+    )
     router.api("GET", one, routes.get, access=admin, response=RecordingResponse, summary="One recording")
     router.api(
         "PATCH",

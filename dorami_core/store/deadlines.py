@@ -15,8 +15,11 @@ from dorami_core.hooks.transactions import Database, Tx
 
 log = structlog.get_logger()
 
-BATCH = 100
+BATCH = 200
 POLL_S = 0.2
+"""At least so often it looks for timers that were set meanwhile."""
+GATHER_S = 0.05
+"""Timers that are due close after one another are fired together."""
 RETRY_MAX_S = 30.0
 
 
@@ -69,20 +72,33 @@ class DeadlineRunner:
     async def run(self) -> None:
         """Runs for ever. A lost database is waited for."""
         while True:
+            pause_s = POLL_S
             try:
-                worked = await self.fire_due()
+                if await self._fire_some() == BATCH:
+                    continue
+                pause_s = await self._until_next()
             except DoramiError as error:
                 if error.code != "UNAVAILABLE":
                     raise
                 log.warning("deadlines.database_gone")
-                worked = False
-            if not worked:
-                await trio.sleep(POLL_S)
+            await trio.sleep(pause_s)
 
     async def fire_due(self) -> bool:
         """One round; True where a timer was due."""
+        return await self._fire_some() > 0
+
+    async def _until_next(self) -> float:
+        left_s = await self._db.fetchval(
+            "SELECT extract(epoch FROM min(due_at) - core.now())::float8 FROM core.deadlines WHERE kind = ANY($1)",
+            list(self._handlers),
+        )
+        return POLL_S if left_s is None else min(POLL_S, max(GATHER_S, left_s))
+
+    async def _fire_some(self) -> int:
+        """How many were due, at most BATCH."""
         rows = await self._db.fetch(
-            """SELECT kind, key FROM core.deadlines WHERE due_at <= core.now() AND kind = ANY($1)
+            # asked for by a subquery the time is one value, and the index is read up to it
+            """SELECT kind, key FROM core.deadlines WHERE due_at <= (SELECT core.now()) AND kind = ANY($1)
                ORDER BY due_at LIMIT $2""",
             list(self._handlers),
             BATCH,
@@ -92,7 +108,7 @@ class DeadlineRunner:
             due.setdefault(row["kind"], []).append(row["key"])
         for kind, keys in due.items():
             await self._fire(kind, keys)
-        return bool(rows)
+        return len(rows)
 
     async def _fire(self, kind: str, keys: list[str]) -> None:
         try:

@@ -23,6 +23,8 @@ _POSTGRES = (
 # asyncpg has one type for a closed connection and for a wrong call of its own functions. A connection that dies while
 # it is in use goes back to its pool by itself, hence the last words.
 _CLOSED = re.compile(r"(pool|connection) is clos|connection has been released back")
+# Of a connection that died between the two messages of one statement; nobody else uses it at the same time.
+_DIED_BETWEEN = re.compile("cannot switch to state")
 _REDIS = (
     redis.exceptions.ConnectionError,  # also a full pool, a server that loads, a failed authentication
     redis.exceptions.TimeoutError,
@@ -37,8 +39,9 @@ def postgres_unreachable() -> Iterator[None]:
         yield
     except _POSTGRES as error:
         raise DoramiError("UNAVAILABLE", service="database") from error
-    except asyncpg.InterfaceError as error:
-        if _CLOSED.search(str(error)):
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        sign = _CLOSED if isinstance(error, asyncpg.InterfaceError) else _DIED_BETWEEN
+        if sign.search(str(error)):
             raise DoramiError("UNAVAILABLE", service="database") from error
         raise
 

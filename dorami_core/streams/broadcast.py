@@ -23,6 +23,7 @@ from dorami_core.streams import store
 from dorami_core.streams.commands import Admit, Close, Command, Wake
 from dorami_core.streams.model import ON_AIR, StreamRow
 from dorami_core.streams.session import Session
+from dorami_core.streams.signal import Signal, signal_of
 from dorami_core.streams.source import Source
 from dorami_core.streams.states import Cause, after
 from dorami_core.streams.transitions import Transitions
@@ -98,6 +99,11 @@ class Broadcast:
             and not self._receive.statistics().current_buffer_used
             and (self._session.is_running or self._session.is_over),
         )
+
+    def signal(self) -> Signal | None:
+        """Of the publisher; None where there is none, whether or not a fallback plays."""
+        publisher = self._publisher
+        return signal_of(publisher) if publisher is not None and not publisher.over else None
 
     # What others call
 

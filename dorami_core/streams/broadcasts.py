@@ -21,6 +21,7 @@ from dorami_core.streams.broadcast import Broadcast, BroadcastStatistics
 from dorami_core.streams.curve import ViewerCurve
 from dorami_core.streams.model import StreamRow
 from dorami_core.streams.session import Companion, Relays, Session
+from dorami_core.streams.signal import RefusedCodec, Signal, refused_codec
 from dorami_core.streams.source import Source
 from dorami_core.streams.transitions import Transitions
 
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 
 RECOVER_LIMIT = 10_000
 HEAR_OF_ENDS_S = 1.0
+REFUSED_CODECS_KEPT = 100
 
 
 @attrs.frozen
@@ -63,6 +65,7 @@ class Broadcasts:
         self._running: dict[StreamKey, Broadcast] = {}
         self._nursery: trio.Nursery | None = None
         self._refused = 0
+        self._refused_codecs: dict[str, RefusedCodec] = {}
 
     def statistics(self) -> BroadcastsStatistics:
         return BroadcastsStatistics(tuple(one.statistics() for one in self._running.values()), self._refused)
@@ -100,6 +103,14 @@ class Broadcasts:
         broadcast = self._running.get(StreamKey(stream_key))
         return broadcast.row.status if broadcast is not None and broadcast.row is not None else None
 
+    def signal(self, stream_key: str) -> Signal:
+        """How the publisher's signal is doing; UNAVAILABLE in a process that takes no publishers in."""
+        if self._nursery is None:
+            raise DoramiError("UNAVAILABLE", service="ingest")
+        broadcast = self._running.get(StreamKey(stream_key))
+        found = broadcast.signal() if broadcast is not None else None
+        return found or Signal("NONE", refused=self._refused_codecs.get(stream_key))
+
     def report_viewers(self, stream_key: str, count: int) -> None:
         """Presence tells how many are watching; the peak of a running session is kept from it."""
         broadcast = self._running.get(StreamKey(stream_key))
@@ -119,9 +130,14 @@ class Broadcasts:
         """Lets a publisher in, or raises PublishRefused; leaving the block ends the publication."""
         try:
             await self._authorise(request)
-            async with self._admitted(StreamKey(request.stream_key), request.client_id) as source:
+            async with self._admitted(
+                StreamKey(request.stream_key), request.client_id, encoder=request.encoder
+            ) as source:
                 log.info("publish.begun", stream_key=request.stream_key, encoder=request.encoder)
-                yield source
+                try:
+                    yield source
+                finally:
+                    self._remember_codec(request.stream_key, source)
         except PublishRefused as refusal:
             self._refused += 1
             log.info("publish.refused", stream_key=request.stream_key, reason=refusal.code, address=request.address)
@@ -136,12 +152,12 @@ class Broadcasts:
 
     @asynccontextmanager
     async def _admitted(
-        self, stream_key: StreamKey, client_id: str, *, is_fallback: bool = False
+        self, stream_key: StreamKey, client_id: str, *, encoder: str = "", is_fallback: bool = False
     ) -> AsyncIterator[Source]:
         if self._nursery is None:
             raise PublishRefused("refused")
         broadcast = self._of(stream_key)
-        source = Source(broadcast, self._clock, client_id, is_fallback=is_fallback)
+        source = Source(broadcast, self._clock, client_id, encoder=encoder, is_fallback=is_fallback)
         try:
             refusal = await broadcast.admit(source)
             if refusal is not None:
@@ -149,6 +165,15 @@ class Broadcasts:
             yield source
         finally:
             source.leave()
+
+    def _remember_codec(self, stream_key: str, source: Source) -> None:
+        """Until another publisher has come and gone; of the last hundred broadcasts."""
+        self._refused_codecs.pop(stream_key, None)
+        refused = refused_codec(source)
+        if refused is not None:
+            self._refused_codecs[stream_key] = refused
+            if len(self._refused_codecs) > REFUSED_CODECS_KEPT:
+                del self._refused_codecs[next(iter(self._refused_codecs))]
 
     async def _authorise(self, request: PublishRequest) -> None:
         if not is_stream_key(request.stream_key):

@@ -15,6 +15,7 @@ from dorami_core.hooks.host import StreamStatus, StreamView, ViewerMinute
 from dorami_core.hooks.http import Paged, Request, Router
 from dorami_core.streams.model import PublishAddress, StreamRow, clean_title
 from dorami_core.streams.service import StreamPatch, StreamService
+from dorami_core.streams.signal import Signal
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
@@ -131,6 +132,9 @@ class StreamRoutes:
             minutes=list(await self._service.viewer_minutes(row.stream_key)),
         )
 
+    async def signal(self, request: Request) -> Signal:
+        return await self._service.signal(request.path_params["streamKey"])
+
     async def _page(self, which: str, request: Request) -> Paged:
         limit = _number(request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
         offset = _number(request, "cursor", 0, 0, 10**6)
@@ -205,4 +209,12 @@ def register(router: Router, service: StreamService) -> None:
         access=admin,
         response=ViewerCurveResponse,
         summary="How many watched, minute by minute",
+    )
+    router.api(
+        "GET",
+        one + "/signal",
+        routes.signal,
+        access=admin,
+        response=Signal,
+        summary="How the publisher's signal is doing",
     )

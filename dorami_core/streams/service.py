@@ -17,6 +17,7 @@ from dorami_core.hooks.transactions import Database
 from dorami_core.streams import store, viewer_minutes
 from dorami_core.streams.broadcasts import Broadcasts
 from dorami_core.streams.model import PublishAddress, StreamRow
+from dorami_core.streams.signal import Signal
 
 LIST_LIMIT = 100
 
@@ -73,6 +74,11 @@ class StreamService:
         return [] if row is None else await viewer_minutes.list_session(self._db, row.stream_key, row.session_no)
 
     # The rest
+
+    async def signal(self, stream_key: str) -> Signal:
+        """Of the publisher, in the process that takes it in; STREAM_NOT_FOUND, elsewhere UNAVAILABLE."""
+        await self.get(stream_key)
+        return self._broadcasts.signal(stream_key)
 
     async def find_row(self, stream_key: str) -> StreamRow | None:
         return await store.find(self._db, stream_key) if is_stream_key(stream_key) else None

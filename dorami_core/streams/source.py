@@ -8,6 +8,8 @@ import attrs
 import trio
 
 from dorami_core.base.clock import Clock
+from dorami_core.ingest.codecs import codec_name
+from dorami_core.ingest.meter import IngestMeter
 from dorami_core.media.packets import MediaKind, MediaPacket
 
 
@@ -21,8 +23,15 @@ class SourceOwner(Protocol):
 class Source:
     """Implements `ingest.gate.Publication`. Once over (finished, left or cut) it has no effect any more."""
 
-    def __init__(self, owner: SourceOwner, clock: Clock, client_id: str, *, is_fallback: bool = False) -> None:
+    def __init__(
+        self, owner: SourceOwner, clock: Clock, client_id: str, *, encoder: str = "", is_fallback: bool = False
+    ) -> None:
         self.client_id = client_id
+        self.encoder = encoder
+        self.meter = IngestMeter(clock)
+        self.codecs: dict[MediaKind, str] = {}
+        self.refused_codec: tuple[MediaKind, str] | None = None
+        self.round_trip_s: float | None = None
         self.is_fallback = is_fallback
         self.finished = False
         self.left = False
@@ -44,7 +53,16 @@ class Source:
     def write(self, packet: MediaPacket) -> None:
         if not self.over:
             self.last_data_s = self._clock.monotonic()
+            self.meter.add(packet)
+            if packet.kind not in self.codecs and packet.kind is not MediaKind.DATA:
+                self.codecs[packet.kind] = codec_name(packet)
             self._owner.take(self, packet)
+
+    def note_round_trip(self, seconds: float) -> None:
+        self.round_trip_s = seconds
+
+    def note_codec(self, kind: MediaKind, codec: str) -> None:
+        self.refused_codec = kind, codec
 
     def finish(self) -> None:
         """The publisher said goodbye."""

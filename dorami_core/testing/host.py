@@ -19,7 +19,7 @@ import attrs
 from dorami_core.base.clock import Clock
 from dorami_core.base.ids import StreamKey, UserId, ViewerId, new_uuid
 from dorami_core.base.principal import Role, UserIdentity
-from dorami_core.base.settings import CORE_SECTIONS, Settings
+from dorami_core.base.settings import CORE_SECTIONS, RecordingSettings, Settings
 from dorami_core.events.codec import EventCodec
 from dorami_core.events.outbox import Outbox, OutboxWriter
 from dorami_core.events.streams import STREAM_EVENTS
@@ -30,6 +30,7 @@ from dorami_core.hooks.loader import Loaded
 from dorami_core.hooks.plugin import Plugin
 from dorami_core.hooks.sockets import Delivery
 from dorami_core.hooks.transactions import Queries
+from dorami_core.recordings.directory import RecordingDirectory
 from dorami_core.store.deadlines import DeadlineRunner, DeadlineStore
 from dorami_core.store.migrations import CORE, MigrationSource
 from dorami_core.store.postgres import PostgresDatabase, open_database
@@ -187,6 +188,7 @@ async def open_bench(
         for kind in kinds:
             codec.add(kind)
     sections = {name: kind() for name, kind in {**CORE_SECTIONS, **loaded.settings_sections()}.items()}
+    every_setting = Settings({**sections, **(settings or {})})
     rooms, streams, users, clock = RecordingRooms(), BenchStreams(), BenchUsers(), ManualClock()
     async with open_database(database_url, max_size=max_connections, outbox_writer=OutboxWriter(codec)) as db:
         shared = Shared(
@@ -195,9 +197,10 @@ async def open_bench(
             DeadlineStore(),
             streams,
             users,
+            RecordingDirectory(db, every_setting.section(RecordingSettings)),
             dispatcher,
             clock,
-            Settings({**sections, **(settings or {})}),
+            every_setting,
             Ports(),
         )
         for plugin in loaded.ordered:

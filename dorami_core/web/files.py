@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,11 +10,11 @@ from quart import Response
 from quart_trio.wrappers.response import TrioFileBody
 
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.ranges import wanted_range
 from dorami_core.hooks.http import FileAnswer
 from dorami_core.web.exchange import Incoming
 
 PIECE_BYTES = 256 * 1024
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 async def file_response(answer: FileAnswer, incoming: Incoming) -> Response:
@@ -47,20 +46,6 @@ async def file_response(answer: FileAnswer, incoming: Incoming) -> Response:
     if part is not None:
         response.headers["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
     return response
-
-
-def wanted_range(header: str, size: int) -> tuple[int, int] | None:
-    """Begin and end (not included) of the one range that is asked for; empty where it lies outside; None for none."""
-    match = _RANGE.fullmatch(header.strip())
-    if match is None or match[1] == match[2] == "":
-        return None
-    if match[1] == "":
-        return max(0, size - int(match[2])), size
-    begin = int(match[1])
-    end = min(size, int(match[2]) + 1) if match[2] else size
-    if match[2] and int(match[2]) < begin:
-        return None
-    return min(begin, size), end
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -68,7 +68,7 @@ class Adding:
             tx,
             StockChange(
                 product_id=last["product_id"],
-                stream_key=last["stream_key"],
+                stream_key=last["main_stream_key"],
                 version=last["version"],
                 available_before=first["available_before"],
                 available_after=last["available_after"],
@@ -77,7 +77,7 @@ class Adding:
         timers = [(str(item.id), item.expires_at) for _, item, row in added if item.expires_at and not row["merged"]]
         if timers:
             await self._host.deadlines.set_many(tx, ITEM_TIMER, timers)
-        for asked, item, _ in added:
+        for asked, item, row in added:
             quantity = asked.wish.quantity
             await self._host.hooks.in_tx(
                 "cart_item_added_in_tx", tx, user_id=asked.user.id, item=item, quantity=quantity
@@ -93,6 +93,7 @@ class Adding:
                     size=item.size,
                     quantity=quantity,
                     masked_name=mask_name(asked.user.display_name),
+                    stream_keys=list(row["stream_keys"]),
                 )
             )
 
@@ -122,7 +123,8 @@ class Adding:
 
 def _named(wish: AddToCart) -> str:
     """What a `client_id` stands for."""
-    return json.dumps([str(wish.product_id), wish.quantity, wish.color, wish.size, wish.wait])
+    made_in = [] if wish.stream_key is None else [wish.stream_key]
+    return json.dumps([str(wish.product_id), wish.quantity, wish.color, wish.size, wish.wait, *made_in])
 
 
 def _again(answer: dict[str, Any]) -> AddAnswer:
@@ -136,6 +138,8 @@ def _refusal(row: Row, wish: AddToCart) -> DoramiError:
         return DoramiError("PRODUCT_NOT_FOUND")
     if outcome == "SHORT":
         return DoramiError("INSUFFICIENT_STOCK", productId=str(wish.product_id), available=row["variant_available"])
+    if outcome == "LIMIT":
+        return DoramiError("BUYER_LIMIT", productId=str(wish.product_id), left=row["variant_available"])
     if outcome == "OTHER_WISH":
         return DoramiError("CONFLICT", field="clientId")
     return invalid("size" if outcome == "BAD_SIZE" else "color", "choose one of the options")

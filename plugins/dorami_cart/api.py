@@ -86,6 +86,8 @@ class AddToCart:
     size: str | None = None
     wait: bool = False
     """Without stock, ask for a place in the queue."""
+    stream_key: str | None = None
+    """The broadcast it was made in, where a product is shown in several; None: the one it came to last."""
     client_id: str | None = None
     """Names this wish: said again it gets the same answer; another wish of that name is CONFLICT."""
 
@@ -120,11 +122,12 @@ class CartApi(Protocol):
     async def view(self, user_id: UserId) -> CartView: ...
 
     async def add(self, user: UserIdentity, wish: AddToCart) -> AddAnswer:
-        """PRODUCT_NOT_FOUND, VALIDATION_FAILED (option, quantity), INSUFFICIENT_STOCK, CONFLICT (`client_id`)."""
+        """PRODUCT_NOT_FOUND (also where it is not in the broadcast that was named), VALIDATION_FAILED (option,
+        quantity), INSUFFICIENT_STOCK, BUYER_LIMIT with `details.left`, CONFLICT (`client_id`)."""
         ...
 
     async def change(self, user_id: UserId, item_id: UUID, quantity: int) -> CartItemView:
-        """1..999. CART_ITEM_NOT_FOUND, CART_EXPIRED, INSUFFICIENT_STOCK; never moves the expiry."""
+        """1..999. CART_ITEM_NOT_FOUND, CART_EXPIRED, INSUFFICIENT_STOCK, BUYER_LIMIT; never moves the expiry."""
         ...
 
     async def remove(self, user_id: UserId, item_id: UUID) -> None:
@@ -146,6 +149,12 @@ class CartApi(Protocol):
 
     async def put_promoted(self, tx: Tx, line: PromotedLine) -> CartItemView:
         """Writes the line at the present price; it expires `hold_s` from now. The product is locked."""
+        ...
+
+    async def extend(self, tx: Tx, product_id: UUID, seconds: float) -> list[CartItemView]:
+        """Every line with a timer that is alive and was not given to somebody who waited ends so much later, each up to
+        `cart.extend_max_s` in all; those that do, soonest first. Buyers are told, and who waits sees it. For rules of a
+        shop to call; the product is locked. VALIDATION_FAILED beyond 1..3600."""
         ...
 
     async def holders(self, db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:

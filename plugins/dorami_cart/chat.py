@@ -31,7 +31,12 @@ class ChatOrders:
             return None
         color, size = chosen
         wish = AddToCart(
-            product_id=product.id, quantity=said.quantity, color=color, size=size, client_id=f"chat:{message_id}"
+            product_id=product.id,
+            quantity=said.quantity,
+            color=color,
+            size=size,
+            stream_key=stream_key,
+            client_id=f"chat:{message_id}",
         )
         try:
             return {"ok": True, "item": (await self._cart.add(user, wish)).item}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from uuid import UUID
 
 from dorami_cart.api import AskToWait, CartItemView, EndOfLine, WaitingAnswer
-from dorami_cart.model import CartItemAdded, CartItemExpired
+from dorami_cart.model import CartItemAdded, CartItemExpired, CartItemExtended
 from dorami_core.hooks import EventMeta, Tx, hookspec
+
+__all__ = ["CartHooks", "CartItemAdded", "CartItemExpired", "CartItemExtended"]
 
 
 class CartHooks:
@@ -19,9 +21,9 @@ class CartHooks:
 
     @hookspec
     async def choose_waiting_places(self, tx: Tx, asked: list[AskToWait]) -> list[WaitingAnswer] | None:
-        """There is no stock and these buyers, in the order in which they came, are ready to wait: give each a place in
-        the queue, or refuse. CONFLICT with `available` where units are free after all and nobody waits: the cart tries
-        again. The product may be locked already."""
+        """There is no stock of one product and these buyers, at least one, in the order in which they came, are ready
+        to wait: give each a place in the queue, or refuse. CONFLICT with `available` where units are free after all
+        and nobody waits: the cart tries again. The product may be locked already."""
 
     @hookspec
     async def cart_lines_ended_in_tx(
@@ -33,6 +35,10 @@ class CartHooks:
     @hookspec
     async def on_cart_item_added(self, event: CartItemAdded, meta: EventMeta) -> None:
         """Units were put into a cart."""
+
+    @hookspec
+    async def on_cart_item_extended(self, event: CartItemExtended, meta: EventMeta) -> None:
+        """A line is held longer than it was to be."""
 
     @hookspec
     async def on_cart_item_expired(self, event: CartItemExpired, meta: EventMeta) -> None:

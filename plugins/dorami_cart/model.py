@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 import attrs
@@ -11,6 +12,7 @@ from dorami_core.hooks import ErrorCode, Event, positive
 MAX_ADD = 99
 MAX_LINE = 999
 MAX_CLIENT_ID = 100
+MAX_EXTEND_S = 3600
 
 CODES = (
     ErrorCode("CART_ITEM_NOT_FOUND", 404, "장바구니에 없는 상품이에요.", "This item is not in your cart."),
@@ -26,10 +28,11 @@ CODES = (
 
 @attrs.frozen
 class CartSettings:
-    """`hold_s`: how long an item holds its stock; a product can have its own time. `chat_orders`: whether what is said
-    in the chat can be an order."""
+    """`hold_s`: how long an item holds its stock; a product can have its own time. `extend_max_s`: by how much in all
+    it can be made longer. `chat_orders`: whether what is said in the chat can be an order."""
 
     hold_s: float = attrs.field(default=600, validator=positive)
+    extend_max_s: float = attrs.field(default=1800, validator=positive)
     chat_orders: bool = True
 
 
@@ -41,6 +44,7 @@ class CartBody:
     quantity: int
     color: str | None = None
     size: str | None = None
+    stream_key: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -66,9 +70,11 @@ class CartEvent(Event):
 
 @attrs.frozen(kw_only=True)
 class CartItemAdded(CartEvent):
-    """`quantity` is what was added now; `masked_name` may be shown to everybody."""
+    """`quantity` is what was added now; `masked_name` may be shown to everybody; `stream_keys` are all broadcasts that
+    show the product."""
 
     masked_name: str
+    stream_keys: list[str] = attrs.Factory(list)
 
 
 @attrs.frozen(kw_only=True)
@@ -78,4 +84,28 @@ class CartItemExpired(CartEvent):
     reason: str
 
 
-CART_EVENTS: tuple[type[Event], ...] = (CartItemAdded, CartItemExpired)
+@attrs.frozen(kw_only=True)
+class CartItemExtended(CartEvent):
+    """`expires_at` is the new end."""
+
+    variant_id: UUID
+    expires_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class ExtendBody:
+    """`POST /api/products/{id}/extend-holds`."""
+
+    seconds: int
+
+
+@attrs.frozen(kw_only=True)
+class ExtendedView:
+    """How many lines got more time, and when the first of them ends now."""
+
+    product_id: UUID
+    extended: int
+    next_expires_at: datetime | None
+
+
+CART_EVENTS: tuple[type[Event], ...] = (CartItemAdded, CartItemExpired, CartItemExtended)

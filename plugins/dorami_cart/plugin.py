@@ -11,7 +11,7 @@ from dorami_cart.adding import ITEM_TIMER
 from dorami_cart.api import CartApi
 from dorami_cart.chat import ChatOrders
 from dorami_cart.hookspecs import CartHooks
-from dorami_cart.model import CART_EVENTS, CODES, CartItemAdded, CartItemExpired, CartSettings
+from dorami_cart.model import CART_EVENTS, CODES, CartItemAdded, CartItemExpired, CartItemExtended, CartSettings
 from dorami_cart.routes import CartRoutes
 from dorami_cart.service import STREAM_TIMER, Cart
 from dorami_cart.sockets import CartSockets
@@ -114,6 +114,10 @@ class CartPlugin(Plugin):
     @hookimpl
     async def on_cart_item_added(self, event: CartItemAdded, meta: EventMeta) -> None:
         self._sockets.say_activity(event)
+
+    @hookimpl
+    async def on_cart_item_extended(self, event: CartItemExtended, meta: EventMeta) -> None:
+        self._sockets.say_extended(event)
 
     @hookimpl
     async def on_cart_item_expired(self, event: CartItemExpired, meta: EventMeta) -> None:

@@ -19,16 +19,18 @@ from dorami_cart.api import (
     Holder,
     PromotedLine,
 )
-from dorami_cart.gathering import Gathering
+from dorami_cart.extending import Extending
 from dorami_cart.model import (
     MAX_ADD,
     MAX_CLIENT_ID,
     MAX_LINE,
     CartItemExpired,
     CartSettings,
+    ExtendedView,
 )
 from dorami_core.hooks import (
     DoramiError,
+    Gathering,
     Host,
     Money,
     Queries,
@@ -52,7 +54,9 @@ class Cart:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
-        adding = Adding(host, host.settings(CartSettings).hold_s)
+        settings = host.settings(CartSettings)
+        adding = Adding(host, settings.hold_s)
+        self._extending = Extending(host, settings.extend_max_s)
         self._gathering: Gathering[AskToWait, AddAnswer] = Gathering(adding.decide)
 
     async def view(self, user_id: UserId) -> CartView:
@@ -91,6 +95,7 @@ class Cart:
             item = await self._lock_line(tx, user_id, item_id)
             more = quantity - item.quantity
             if more > 0:
+                await self._catalog.check_limit(tx, user_id, item.product_id, more)
                 await self._catalog.hold(tx, [Units(item.variant_id, more)])
             elif more < 0:
                 await self._catalog.release(tx, [Units(item.variant_id, -more)])
@@ -132,6 +137,18 @@ class Cart:
         assert item.expires_at is not None
         await self._host.deadlines.set(tx, ITEM_TIMER, str(item.id), item.expires_at)
         return item
+
+    async def extend(self, tx: Tx, product_id: UUID, seconds: float) -> list[CartItemView]:
+        return await self._extending.extend(tx, product_id, seconds)
+
+    async def extend_now(self, product_id: UUID, seconds: float) -> ExtendedView:
+        """What the seller does: PRODUCT_NOT_FOUND, VALIDATION_FAILED."""
+        async with self._host.db.transaction() as tx:
+            await self._catalog.lock_product(tx, product_id)
+            items = await self.extend(tx, product_id, seconds)
+        return ExtendedView(
+            product_id=product_id, extended=len(items), next_expires_at=items[0].expires_at if items else None
+        )
 
     async def holders(self, db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:
         return await store.holders(db, variant_ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dorami_cart.api import AddToCart
-from dorami_cart.model import CartItemAdded, CartItemExpired
+from dorami_cart.model import CartItemAdded, CartItemExpired, CartItemExtended
 from dorami_cart.service import Cart
 from dorami_core.hooks import (
     Access,
@@ -37,16 +37,28 @@ class CartSockets:
         return {"item": answer.item} if answer.item is not None else {"reservation": answer.reservation}
 
     def say_activity(self, event: CartItemAdded) -> None:
-        """To the broadcast, without saying who."""
-        if event.stream_key is None:
+        """To all broadcasts that show the product, without saying who."""
+        for stream_key in event.stream_keys:
+            data = {
+                "streamKey": stream_key,
+                "maskedName": event.masked_name,
+                "productId": str(event.product_id),
+                "quantity": event.quantity,
+            }
+            self._host.rooms.emit("/", stream_key, "cart:activity", data, delivery=Delivery.DROPPABLE)
+
+    def say_extended(self, event: CartItemExtended) -> None:
+        """To the owner's own sockets."""
+        if event.expires_at is None:
             return
         data = {
-            "streamKey": event.stream_key,
-            "maskedName": event.masked_name,
+            "id": str(event.item_id),
             "productId": str(event.product_id),
-            "quantity": event.quantity,
+            "productName": event.product_name,
+            "expiresAt": iso(event.expires_at),
+            "serverTime": iso(self._host.clock.now()),
         }
-        self._host.rooms.emit("/", event.stream_key, "cart:activity", data, delivery=Delivery.DROPPABLE)
+        self._host.rooms.emit_to_viewer("/", ViewerId(f"u:{event.user_id}"), "cart:extended", data)
 
     def say_expired(self, event: CartItemExpired, meta: EventMeta) -> None:
         """To the owner's own sockets."""

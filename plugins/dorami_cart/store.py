@@ -45,7 +45,7 @@ async def add_many(tx: Tx, asked: Sequence[AskToWait], hold_s: float, named: Seq
     wishes = [one.wish for one in asked]
     return await tx.fetch(
         """SELECT * FROM cart.add_items($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::integer[], $6,
-                                        $7::text[], $8::text[]) ORDER BY n""",
+                                        $7::text[], $8::text[], $9::text[]) ORDER BY n""",
         [one.user.id for one in asked],
         [wish.product_id for wish in wishes],
         [wish.color for wish in wishes],
@@ -54,6 +54,7 @@ async def add_many(tx: Tx, asked: Sequence[AskToWait], hold_s: float, named: Seq
         hold_s,
         [wish.client_id for wish in wishes],
         list(named),
+        [wish.stream_key for wish in wishes],
     )
 
 
@@ -61,19 +62,22 @@ async def settle_names(
     tx: Tx, granted: Sequence[tuple[AskToWait, dict[str, Any]]], refused: Sequence[AskToWait]
 ) -> None:
     """Remembers answers, and forgets names that this transaction took in vain."""
-    await tx.execute(
-        """WITH forgotten AS (
-               DELETE FROM cart.adds a USING unnest($4::uuid[], $5::text[]) AS f (user_id, client_id)
-               WHERE a.user_id = f.user_id AND a.client_id = f.client_id AND a.answer IS NULL)
-           UPDATE cart.adds a SET answer = g.answer FROM unnest($1::uuid[], $2::text[], $3::jsonb[])
-                AS g (user_id, client_id, answer)
-           WHERE a.user_id = g.user_id AND a.client_id = g.client_id AND a.answer IS NULL""",
-        [one.user.id for one, _ in granted],
-        [one.wish.client_id for one, _ in granted],
-        [answer for _, answer in granted],
-        [one.user.id for one in refused],
-        [one.wish.client_id for one in refused],
-    )
+    if granted:
+        await tx.execute(
+            """UPDATE cart.adds a SET answer = $3::jsonb -> (g.n - 1)::integer
+               FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS g (user_id, client_id, n)
+               WHERE a.user_id = g.user_id AND a.client_id = g.client_id AND a.answer IS NULL""",
+            [one.user.id for one, _ in granted],
+            [one.wish.client_id for one, _ in granted],
+            [answer for _, answer in granted],
+        )
+    if refused:
+        await tx.execute(
+            """DELETE FROM cart.adds a USING unnest($1::uuid[], $2::text[]) AS f (user_id, client_id)
+               WHERE a.user_id = f.user_id AND a.client_id = f.client_id AND a.answer IS NULL""",
+            [one.user.id for one in refused],
+            [one.wish.client_id for one in refused],
+        )
 
 
 async def put_promoted(tx: Tx, line: PromotedLine) -> CartItemView:
@@ -99,6 +103,20 @@ async def put_promoted(tx: Tx, line: PromotedLine) -> CartItemView:
         line.reservation_id,
     )
     return view_of(row)
+
+
+async def extend(tx: Tx, product_id: UUID, seconds: float, most_s: float) -> list[tuple[UUID, CartItemView]]:
+    """Whose each line is, and the line as it is now; soonest first."""
+    rows = await tx.fetch(
+        f"""UPDATE cart.items i SET extended_s = i.extended_s + least($2, $3 - i.extended_s),
+                   expires_at = i.expires_at + make_interval(secs => least($2, $3 - i.extended_s))
+            WHERE product_id = $1 AND timer_enabled AND reservation_id IS NULL AND extended_s < $3 AND {ALIVE}
+            RETURNING {_COLUMNS}""",
+        product_id,
+        float(seconds),
+        most_s,
+    )
+    return sorted(((row["user_id"], view_of(row)) for row in rows), key=lambda one: (one[1].expires_at, one[1].id))
 
 
 async def holders(db: Queries, variant_ids: Sequence[UUID]) -> list[Holder]:

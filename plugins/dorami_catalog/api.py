@@ -38,6 +38,9 @@ class ProductView:
 
     id: UUID
     stream_key: str | None
+    """The last of `stream_keys`: what a cart takes where nobody says."""
+    stream_keys: list[str]
+    """All broadcasts that show it, in the order in which it came to them."""
     name: str
     price: Money
     final_price: Money
@@ -57,6 +60,8 @@ class ProductView:
     timer_enabled: bool
     hold_seconds: int | None
     """None: `cart.hold_s`."""
+    max_per_buyer: int | None = None
+    """How many one buyer may hold, wait for and have bought, in orders that stand; None: no limit."""
     waiting: int = 0
     """How many people stand in the queues of its variants."""
     version: int
@@ -113,6 +118,15 @@ class StockChange:
     available_after: int
 
 
+@attrs.frozen(kw_only=True)
+class Showing:
+    """From when to when a product was the one shown; `until` None: it still is."""
+
+    product_id: UUID
+    since: datetime
+    until: datetime | None
+
+
 class CatalogApi(Protocol):
     """`host.api(CatalogApi)`.
 
@@ -132,6 +146,10 @@ class CatalogApi(Protocol):
         """The product that a broadcast shows now."""
         ...
 
+    async def showings(self, stream_key: str, since: datetime, until: datetime) -> list[Showing]:
+        """What was shown between, in its order; at most 1000."""
+        ...
+
     async def list_store(self, limit: int = 100) -> list[ProductView]:
         """Everything on sale in or outside a broadcast, by `sort_order`, then newest first; at most 500."""
         ...
@@ -144,6 +162,10 @@ class CatalogApi(Protocol):
         """Locks the products of these variants; deleted ones are among the answers, unknown ones are not."""
         ...
 
+    async def lock_product(self, tx: Tx, product_id: UUID) -> None:
+        """PRODUCT_NOT_FOUND where it does not exist or was deleted."""
+        ...
+
     async def lock_stream_products(self, tx: Tx, stream_key: str) -> None:
         """Locks every product of a broadcast."""
         ...
@@ -151,6 +173,15 @@ class CatalogApi(Protocol):
     async def hold(self, tx: Tx, units: Sequence[Units]) -> None:
         """Free units become held ones; INSUFFICIENT_STOCK where one is short or others wait for it, and nothing is
         held."""
+        ...
+
+    async def check_limit(self, tx: Tx, buyer_id: UUID, product_id: UUID, more: int) -> None:
+        """BUYER_LIMIT, with how many more he may have as `details.left`, where so many more are too many. Locks a
+        product with a limit."""
+        ...
+
+    async def broadcasts(self, product_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+        """All broadcasts that show each product."""
         ...
 
     async def leave_queue(self, tx: Tx, place: QueuePlace) -> None:

@@ -33,7 +33,7 @@ async def export(db: Queries, stream_key: str) -> dict[str, Any]:
                        l.seq, (extract(epoch FROM l.at) * 1000000)::bigint, l.tx, l.kind, l.variant_id, l.quantity,
                        l.number, l.partial, l.on_hand, l.held, l.committed, l.waiting, l.rule, encode(l.hash, 'hex'))
                        ORDER BY l.seq) FROM catalog.ledger l WHERE l.product_id = p.id), '[]') AS entries
-           FROM catalog.products p WHERE p.stream_key = $1 ORDER BY p.created_at, p.id""",
+           FROM catalog.products p WHERE p.stream_keys @> ARRAY[$1::text] ORDER BY p.created_at, p.id""",
         stream_key,
     )
     return {

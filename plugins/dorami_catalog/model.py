@@ -12,6 +12,7 @@ from dorami_core.hooks import ErrorCode, Event
 MAX_UNITS = 1_000_000
 MAX_OPTIONS = 50
 MAX_VARIANTS = 200
+MAX_BROADCASTS = 50
 MAX_HOLD_S = 7 * 86_400
 
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET"})()
@@ -29,6 +30,12 @@ CODES = (
         409,
         "아쉽지만 남은 수량이 부족해요. 담은 상품은 그대로예요.",
         "There is not enough stock left; your cart is unchanged.",
+    ),
+    ErrorCode(
+        "BUYER_LIMIT",
+        409,
+        "한 분이 살 수 있는 수량을 넘었어요. 담은 상품은 그대로예요.",
+        "This is more than one buyer may have; your cart is unchanged.",
     ),
 )
 
@@ -73,6 +80,11 @@ def _variants(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ValueError("needs a color or a size in each", attribute)
 
 
+def _streams(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not UNSET and value is not None and (len(value) > MAX_BROADCASTS or len(set(value)) != len(value)):
+        raise ValueError(f"must be at most {MAX_BROADCASTS} different ones", attribute)
+
+
 def _image(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is UNSET or value is None:
         return
@@ -90,11 +102,13 @@ class VariantInput:
 
 @attrs.frozen(kw_only=True)
 class NewProduct:
-    """`quantity` or `variants`, one of them. `price` is a decimal string in the shop's currency."""
+    """`quantity` or `variants`, one of them. `price` is a decimal string in the shop's currency. `stream_key` or
+    `stream_keys` (in the order in which it comes to them), or none. `max_per_buyer` None: no limit."""
 
     name: str = attrs.field(validator=_name)
     price: str
     stream_key: str | None = None
+    stream_keys: list[str] | None = attrs.field(default=None, validator=_streams)
     quantity: int | None = attrs.field(default=None, validator=in_range(0, MAX_UNITS))
     variants: list[VariantInput] | None = attrs.field(default=None, validator=_variants)
     color_options: list[str] | None = attrs.field(default=None, validator=_options)
@@ -104,15 +118,18 @@ class NewProduct:
     sort_order: int = attrs.field(default=0, validator=in_range(-1_000_000, 1_000_000))
     timer_enabled: bool = True
     hold_seconds: int | None = attrs.field(default=None, validator=in_range(1, MAX_HOLD_S))
+    max_per_buyer: int | None = attrs.field(default=None, validator=in_range(1, MAX_UNITS))
 
 
 @attrs.frozen(kw_only=True)
 class ProductPatch:
-    """What is not sent stays. `variants` is the whole list: one that is missing is taken out of the shop."""
+    """What is not sent stays. `variants` is the whole list: one that is missing is taken out of the shop. So is
+    `stream_keys`; `stream_key` puts the product into this broadcast alone."""
 
     name: str = attrs.field(factory=_unset, validator=_name)
     price: str = attrs.field(factory=_unset)
     stream_key: str | None = attrs.field(factory=_unset)
+    stream_keys: list[str] = attrs.field(factory=_unset, validator=_streams)
     quantity: int = attrs.field(factory=_unset, validator=in_range(0, MAX_UNITS))
     variants: list[VariantInput] = attrs.field(factory=_unset, validator=_variants)
     color_options: list[str] = attrs.field(factory=_unset, validator=_options)
@@ -122,12 +139,14 @@ class ProductPatch:
     sort_order: int = attrs.field(factory=_unset, validator=in_range(-1_000_000, 1_000_000))
     timer_enabled: bool = attrs.field(factory=_unset)
     hold_seconds: int | None = attrs.field(factory=_unset, validator=in_range(1, MAX_HOLD_S))
+    max_per_buyer: int | None = attrs.field(factory=_unset, validator=in_range(1, MAX_UNITS))
     status: Literal["AVAILABLE", "SOLD_OUT"] = attrs.field(factory=_unset)
 
 
 @attrs.frozen(kw_only=True)
 class ProductEvent(Event):
-    """`version` is the product's after the change; the present product may be newer."""
+    """`version` is the product's after the change; the present product may be newer. `stream_key` is the broadcast it
+    came to last, where the event does not say otherwise."""
 
     product_id: UUID
     stream_key: str | None
@@ -140,7 +159,7 @@ class ProductEvent(Event):
 
 @attrs.frozen(kw_only=True)
 class ProductAdded(ProductEvent):
-    pass
+    """`stream_key` is the broadcast that it came to."""
 
 
 @attrs.frozen(kw_only=True)

@@ -69,7 +69,7 @@ class CatalogPlugin(Plugin):
 
     @hookimpl
     def register_routes(self, router: Router) -> None:
-        CatalogRoutes(self._catalog, self._pins).register(router)
+        CatalogRoutes(self._catalog, self._pins, self._host.recordings).register(router)
 
     @hookimpl
     def register_templates(self) -> Templates:
@@ -88,7 +88,7 @@ class CatalogPlugin(Plugin):
 
     @hookimpl
     async def on_product_added(self, event: ProductAdded, meta: EventMeta) -> None:
-        await self._sockets.changed(event, "live:product:added")
+        await self._sockets.added(event)
 
     @hookimpl
     async def on_product_updated(self, event: ProductUpdated, meta: EventMeta) -> None:
@@ -100,7 +100,7 @@ class CatalogPlugin(Plugin):
 
     @hookimpl
     async def on_product_moved(self, event: ProductMoved, meta: EventMeta) -> None:
-        await self._sockets.gone(event)
+        await self._sockets.moved(event)
 
     @hookimpl
     async def on_product_pinned(self, event: ProductPinned, meta: EventMeta) -> None:
@@ -112,4 +112,4 @@ class CatalogPlugin(Plugin):
 
     @hookimpl
     async def on_product_deleted(self, event: ProductDeleted, meta: EventMeta) -> None:
-        await self._sockets.gone(event)
+        await self._sockets.deleted(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import attrs
 
@@ -11,7 +12,7 @@ from dorami_catalog.api import ProductView
 from dorami_catalog.model import BulkBody, ImportBody, NewProduct, PinBody, ProductPatch, in_range
 from dorami_catalog.pins import Pins, PinView
 from dorami_catalog.service import Catalog
-from dorami_core.hooks import Access, Paged, Request, Router, invalid
+from dorami_core.hooks import Access, Paged, Recordings, Request, Router, invalid
 
 
 @attrs.frozen(kw_only=True)
@@ -25,10 +26,20 @@ class ProductQuery(StoreQuery):
     stream_key: str | None = None
 
 
+@attrs.frozen(kw_only=True)
+class ReplayShowing:
+    """When a product was the one shown, in milliseconds of the replay."""
+
+    product_id: UUID
+    from_ms: int
+    until_ms: int
+
+
 class CatalogRoutes:
-    def __init__(self, catalog: Catalog, pins: Pins) -> None:
+    def __init__(self, catalog: Catalog, pins: Pins, recordings: Recordings) -> None:
         self._catalog = catalog
         self._pins = pins
+        self._recordings = recordings
 
     def register(self, router: Router) -> None:
         router.api(
@@ -98,6 +109,20 @@ class CatalogRoutes:
         )
         router.api(
             "GET",
+            "/api/replays/{id}/showings",
+            self.showings,
+            access=Access.PUBLIC,
+            summary="Which product was shown when, in a replay",
+        )
+        router.api(
+            "GET",
+            "/api/products/{id}/clips",
+            self.clips,
+            access=Access.PUBLIC,
+            summary="Clips of the times when a product was shown, newest first",
+        )
+        router.api(
+            "GET",
             "/api/admin/shows/{streamKey}/ledger",
             self.export,
             access=Access.ADMIN,
@@ -129,6 +154,27 @@ class CatalogRoutes:
 
     async def pin(self, request: Request, body: PinBody) -> PinView:
         return await self._pins.pin(request.path_params["streamKey"], body.product_id)
+
+    async def showings(self, request: Request) -> Paged:
+        replay_id, staff = request.uuid("id", "REPLAY_NOT_FOUND"), request.principal.is_admin
+        replay = await self._recordings.replay(replay_id, staff=staff)
+        found = await self._catalog.showings(replay.stream_key, replay.started_at, replay.ended_at)
+        at_ms = replay.timeline.at_ms
+        return Paged(
+            [
+                ReplayShowing(
+                    product_id=one.product_id,
+                    from_ms=at_ms(one.since),
+                    until_ms=at_ms(one.until or replay.ended_at),
+                )
+                for one in found
+            ],
+            None,
+        )
+
+    async def clips(self, request: Request) -> Paged:
+        product = await self._catalog.get(request.uuid("id", "PRODUCT_NOT_FOUND"))
+        return Paged(list(await self._recordings.clips([product.id], staff=request.principal.is_admin)), None)
 
     async def export(self, request: Request) -> dict[str, Any]:
         return await self._catalog.export_show(request.path_params["streamKey"])

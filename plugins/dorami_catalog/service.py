@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from dorami_catalog import ledger, pins, store
-from dorami_catalog.api import ProductView
+from dorami_catalog.api import ProductView, Showing
 from dorami_catalog.model import (
     UNSET,
     NewProduct,
@@ -25,7 +25,7 @@ from dorami_catalog.model import (
 from dorami_catalog.stock import Stock
 from dorami_core.hooks import DoramiError, Money, Paged, Row, Tx, invalid, is_stream_key, new_uuid
 
-_PLAIN = ("discount_rate", "image_url", "sort_order", "timer_enabled", "hold_seconds")
+_PLAIN = ("discount_rate", "image_url", "sort_order", "timer_enabled", "hold_seconds", "max_per_buyer")
 
 
 class Catalog(Stock):
@@ -45,6 +45,9 @@ class Catalog(Stock):
     async def pinned(self, stream_key: str) -> UUID | None:
         return (await pins.find(self._host.db, stream_key)).product_id if is_stream_key(stream_key) else None
 
+    async def showings(self, stream_key: str, since: datetime, until: datetime) -> list[Showing]:
+        return await pins.showings(self._host.db, stream_key, since, until) if is_stream_key(stream_key) else []
+
     async def list_store(self, limit: int = 100) -> list[ProductView]:
         return await store.list_page(self._host.db, None, None, min(limit, store.LIST_MAX))
 
@@ -57,15 +60,14 @@ class Catalog(Stock):
 
     async def create(self, new: NewProduct, product_id: UUID | None = None) -> ProductView:
         """STREAM_NOT_FOUND, VALIDATION_FAILED. An id of one's own makes the demo idempotent."""
-        await self._check_stream(new.stream_key)
+        await self._check_streams(_streams_of(new) or [])
         async with self._host.db.transaction() as tx:
             made = await self._insert(tx, new, product_id or new_uuid())
         return await self.get(made)
 
     async def create_many(self, news: Sequence[NewProduct]) -> list[ProductView]:
         """All or none."""
-        for stream_key in {new.stream_key for new in news}:
-            await self._check_stream(stream_key)
+        await self._check_streams({key for new in news for key in _streams_of(new) or []})
         async with self._host.db.transaction() as tx:
             made = [await self._insert(tx, new, new_uuid()) for new in news]
         return [await self.get(product_id) for product_id in made]
@@ -76,8 +78,7 @@ class Catalog(Stock):
 
     async def change_many(self, product_ids: Sequence[UUID], patch: ProductPatch) -> list[ProductView]:
         """The same change of all, or of none."""
-        if patch.stream_key is not UNSET:
-            await self._check_stream(patch.stream_key)
+        await self._check_streams(_streams_of(patch) or [])
         async with self._host.db.transaction() as tx:
             for product_id in sorted(set(product_ids)):
                 await self._alter(tx, product_id, patch)
@@ -88,8 +89,10 @@ class Catalog(Stock):
             raise invalid("quantity", "give quantity or variants, one of them")
         colors, sizes = _options(new.variants, new.color_options, new.size_options)
         values = {name: getattr(new, name) for name in _PLAIN}
+        keys: list[str] = _streams_of(new) or []
         values |= {
-            "stream_key": new.stream_key,
+            "stream_key": keys[-1] if keys else None,
+            "stream_keys": keys,
             "name": new.name.strip(),
             "price_minor": self._price(new.price),
             "currency": self._host.currency,
@@ -102,7 +105,8 @@ class Catalog(Stock):
         rows = [(new_uuid(), variant.color, variant.size, variant.quantity) for variant in wanted]
         await store.put_variants(tx, product_id, rows, [])
         await store.append_stock(tx, product_id, [(row[0], "BEGIN", row[3]) for row in rows])
-        tx.emit(ProductAdded(product_id=product_id, stream_key=new.stream_key, version=1))
+        for key in (*keys,) if keys else (None,):
+            tx.emit(ProductAdded(product_id=product_id, stream_key=key, version=1))
         return product_id
 
     async def _alter(self, tx: Tx, product_id: UUID, patch: ProductPatch) -> None:
@@ -134,11 +138,14 @@ class Catalog(Stock):
             tx.emit(ProductDeleted(product_id=product_id, stream_key=row["stream_key"], version=version))
 
     async def export_show(self, stream_key: str) -> dict[str, Any]:
-        await self._check_stream(stream_key)
+        await self._check_streams([stream_key])
         return await ledger.export(self._host.db, stream_key)
 
     def _changed_values(self, row: Row, patch: ProductPatch) -> dict[str, Any]:
-        values = {name: getattr(patch, name) for name in (*_PLAIN, "stream_key") if getattr(patch, name) is not UNSET}
+        values = {name: getattr(patch, name) for name in _PLAIN if getattr(patch, name) is not UNSET}
+        keys = _streams_of(patch)
+        if keys is not None:
+            values |= {"stream_key": keys[-1] if keys else None, "stream_keys": keys}
         if patch.name is not UNSET:
             values["name"] = patch.name.strip()
         if patch.price is not UNSET:
@@ -184,31 +191,43 @@ class Catalog(Stock):
             await self._host.hooks.in_tx("variants_removed_in_tx", tx, product_id=row["id"], variant_ids=removed)
 
     def _announce_change(self, tx: Tx, row: Row, values: dict[str, Any], version: int, before: int, after: int) -> None:
-        stream_key = values.get("stream_key", row["stream_key"])
-        facts: dict[str, Any] = {"product_id": row["id"], "stream_key": stream_key, "version": version}
-        if stream_key != row["stream_key"]:
-            tx.emit(ProductMoved(product_id=row["id"], stream_key=row["stream_key"], version=version))
-            tx.emit(ProductAdded(**facts))
-        elif before > 0 and after == 0:
-            tx.emit(ProductSoldOut(**facts))
-        else:
-            tx.emit(ProductUpdated(**facts))
+        present = values.get("stream_keys", row["stream_keys"])
+        facts: dict[str, Any] = {"product_id": row["id"], "version": version}
+        for key in [key for key in row["stream_keys"] if key not in present]:
+            tx.emit(ProductMoved(stream_key=key, **facts))
+        added = [key for key in present if key not in row["stream_keys"]]
+        for key in added:
+            tx.emit(ProductAdded(stream_key=key, **facts))
+        kind = ProductSoldOut if before > 0 and after == 0 else ProductUpdated
+        if kind is ProductSoldOut or not added or len(added) < len(present):
+            tx.emit(kind(stream_key=values.get("stream_key", row["stream_key"]), **facts))
 
     async def _free(self, tx: Tx, product_id: UUID, shut: bool) -> dict[UUID, int]:
         rows = await store.variants(tx, product_id)
         return {row.id: 0 if shut else row.on_hand - row.held - row.committed for row in rows}
 
-    async def _check_stream(self, stream_key: str | None) -> None:
-        if stream_key is None:
-            return
-        if not is_stream_key(stream_key) or await self._host.streams.find(stream_key) is None:
-            raise DoramiError("STREAM_NOT_FOUND")
+    async def _check_streams(self, stream_keys: Collection[str]) -> None:
+        for stream_key in stream_keys:
+            if not is_stream_key(stream_key) or await self._host.streams.find(stream_key) is None:
+                raise DoramiError("STREAM_NOT_FOUND", streamKey=stream_key)
 
     def _price(self, text: str) -> int:
         try:
             return Money.parse(text, self._host.currency).minor
         except ValueError:
             raise invalid("price", f"must be an amount of {self._host.currency}, such as 12.50") from None
+
+
+def _streams_of(body: NewProduct | ProductPatch) -> list[str] | None:
+    """The broadcasts that were named, one or many of them; None where nothing was said. VALIDATION_FAILED."""
+    one, many = body.stream_key, body.stream_keys
+    if many is UNSET or many is None:
+        if one is UNSET:
+            return None
+        return [] if one is None else [one]
+    if one is not UNSET and one is not None:
+        raise invalid("streamKeys", "give streamKey or streamKeys, one of them")
+    return list(many)
 
 
 def _kept(value: Any, present: list[str] | None) -> list[str] | None:

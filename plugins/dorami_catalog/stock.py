@@ -18,6 +18,11 @@ def refuse_option(problem: str) -> DoramiError:
     return invalid("size" if problem == "BAD_SIZE" else "color", "choose one of the options")
 
 
+def beyond_limit(product_id: UUID, left: int) -> DoramiError:
+    """`left`: how many more this buyer may have."""
+    return DoramiError("BUYER_LIMIT", productId=str(product_id), left=left)
+
+
 def _nothing_left(stock: StockView) -> DoramiError:
     return DoramiError(
         "INSUFFICIENT_STOCK",
@@ -43,6 +48,10 @@ class Stock:
     async def lock_variants(self, tx: Tx, variant_ids: Sequence[UUID]) -> dict[UUID, StockView]:
         return await store.lock_variants(tx, variant_ids)
 
+    async def lock_product(self, tx: Tx, product_id: UUID) -> None:
+        if await store.lock(tx, product_id) is None:
+            raise DoramiError("PRODUCT_NOT_FOUND")
+
     async def lock_stream_products(self, tx: Tx, stream_key: str) -> None:
         await store.lock_stream(tx, stream_key)
 
@@ -51,6 +60,14 @@ class Stock:
             if stock.sold_out_by_hand or stock.deleted or stock.waiting > 0:
                 raise _nothing_left(stock)
         await self._change(tx, units, held=1)
+
+    async def check_limit(self, tx: Tx, buyer_id: UUID, product_id: UUID, more: int) -> None:
+        left = await store.over_limit(tx, buyer_id, product_id, more)
+        if left is not None:
+            raise beyond_limit(product_id, left)
+
+    async def broadcasts(self, product_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+        return await store.broadcasts(self._host.db, product_ids)
 
     async def leave_queue(self, tx: Tx, place: QueuePlace) -> None:
         await self._step(tx, place, "LEAVE", 0)

@@ -25,6 +25,9 @@ FROM catalog.products p CROSS JOIN LATERAL (
 """
 
 
+_SHOWN_IN = "p.stream_keys @> ARRAY[$1::text]"
+
+
 @attrs.frozen(kw_only=True)
 class VariantRow:
     """A variant with its counters."""
@@ -56,6 +59,7 @@ def _view(row: Row) -> ProductView:
     return ProductView(
         id=row["id"],
         stream_key=row["stream_key"],
+        stream_keys=list(row["stream_keys"]),
         name=row["name"],
         price=Money(row["price_minor"], row["currency"]),
         final_price=Money(row["final_minor"], row["currency"]),
@@ -72,6 +76,7 @@ def _view(row: Row) -> ProductView:
         sort_order=row["sort_order"],
         timer_enabled=row["timer_enabled"],
         hold_seconds=row["hold_seconds"],
+        max_per_buyer=row["max_per_buyer"],
         waiting=sum(row["waiting"]),
         version=row["version"],
         created_at=row["created_at"],
@@ -116,7 +121,7 @@ async def list_page(db: Queries, stream_key: str | None, after: Cursor | None, l
     """By sort order, then oldest first; `stream_key` None: of all broadcasts and of none."""
     rows = await db.fetch(
         _VIEW
-        + """WHERE p.deleted_at IS NULL AND ($1::text IS NULL OR p.stream_key = $1)
+        + f"""WHERE p.deleted_at IS NULL AND {"$1::text IS NULL" if stream_key is None else _SHOWN_IN}
                AND ($2::integer IS NULL OR (p.sort_order, p.created_at, p.id) > ($2, $3::timestamptz, $4::uuid))
              ORDER BY p.sort_order, p.created_at, p.id LIMIT $5""",
         stream_key,
@@ -126,6 +131,18 @@ async def list_page(db: Queries, stream_key: str | None, after: Cursor | None, l
         limit,
     )
     return [_view(row) for row in rows]
+
+
+async def broadcasts(db: Queries, product_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Of deleted products too."""
+    rows = await db.fetch("SELECT id, stream_keys FROM catalog.products WHERE id = ANY($1::uuid[])", list(product_ids))
+    return {row["id"]: list(row["stream_keys"]) for row in rows}
+
+
+async def over_limit(tx: Tx, buyer_id: UUID, product_id: UUID, more: int) -> int | None:
+    """See the SQL function."""
+    left: int | None = await tx.fetchval("SELECT catalog.over_limit($1, $2, $3)", product_id, buyer_id, more)
+    return left
 
 
 async def insert(tx: Tx, product_id: UUID, values: Mapping[str, Any]) -> None:
@@ -197,7 +214,7 @@ async def lock_option(
 
 
 async def lock_stream(tx: Tx, stream_key: str) -> None:
-    await tx.execute("SELECT FROM catalog.products WHERE stream_key = $1 ORDER BY id FOR UPDATE", stream_key)
+    await tx.execute(f"SELECT FROM catalog.products p WHERE {_SHOWN_IN} ORDER BY id FOR UPDATE", stream_key)
 
 
 async def variants(tx: Tx, product_id: UUID) -> list[VariantRow]:

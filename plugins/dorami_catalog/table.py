@@ -24,6 +24,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "discountRate": ("discountrate", "할인율"),
     "imageUrl": ("imageurl", "사진", "이미지"),
     "sortOrder": ("sortorder", "순서"),
+    "maxPerBuyer": ("maxperbuyer", "구매제한"),
 }
 _NEEDED = ("name", "price", "quantity")
 
@@ -76,7 +77,7 @@ def _product(number: int, rows: list[dict[str, str]], stream_key: str | None) ->
     first = rows[0]
     body: dict[str, object] = {"name": first["name"], "price": first.get("price", "").replace(",", "")}
     body |= {"streamKey": stream_key, "imageUrl": first.get("imageUrl")}
-    for name in ("discountRate", "sortOrder"):
+    for name in ("discountRate", "sortOrder", "maxPerBuyer"):
         if name in first:
             body[name] = _number(number, name, first[name].removesuffix("%"))
     is_plain = len(rows) == 1 and "color" not in first and "size" not in first

@@ -70,6 +70,17 @@ class PayAccount:
 
 
 @attrs.frozen(kw_only=True)
+class Surcharge:
+    """What shipping to these regions of a country costs more."""
+
+    country: str
+    """Two letters."""
+    regions: list[str]
+    """Of KR `jeju`, `islands`, of the US states as two letters; else postal codes of five digits, or ranges of them."""
+    amount: Money
+
+
+@attrs.frozen(kw_only=True)
 class ShopInfo:
     """What a buyer must know before paying."""
 
@@ -79,6 +90,10 @@ class ShopInfo:
     shipping_fee: Money
     free_shipping_from: Money | None
     """Goods of at least this much ship free; None: they do not for that."""
+    surcharges: list[Surcharge] = attrs.Factory(list)
+    """The first that fits an address is added to the fee, also where goods ship free for their amount."""
+    country: str = "KR"
+    """Of an address that names none."""
     unpaid_seconds: float
     """How long an order waits for its money."""
     server_time: datetime
@@ -93,6 +108,8 @@ class PlaceOrder:
     points_to_use: int = 0
     """Minor units."""
     shipping_address: dict[str, Any] | None = None
+    key: str | None = None
+    """Names the wish: said again by the same buyer, the answer is the order that it made, as it is now."""
 
 
 @attrs.frozen(kw_only=True)
@@ -116,12 +133,6 @@ class OrderExport:
     csv: str
     orders: int
     truncated: bool
-
-
-def flat_fee(info: ShopInfo, subtotal: Money) -> Money:
-    """What shipping costs where no broadcast grants it free and no plugin says otherwise."""
-    free = info.free_shipping_from is not None and subtotal.minor >= info.free_shipping_from.minor
-    return Money(0, subtotal.currency) if free else info.shipping_fee
 
 
 class OrdersApi(Protocol):
@@ -167,3 +178,7 @@ class OrdersApi(Protocol):
         ...
 
     def shop_info(self) -> ShopInfo: ...
+
+    def shipping_fee(self, subtotal: Money, address: dict[str, Any]) -> Money:
+        """What shipping to an address costs where no broadcast grants it free and no plugin says otherwise."""
+        ...

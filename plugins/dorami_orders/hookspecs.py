@@ -26,8 +26,8 @@ class OrderHooks:
 
     @hookspec
     async def choose_shipping_fee(self, tx: Tx, draft: OrderDraft) -> Money | None:
-        """The fee of this order; nobody answers: `orders.shipping_fee`, or none from `orders.free_shipping_from`. Not
-        asked where every item's broadcast grants free shipping."""
+        """The fee of this order; nobody answers: `orders.shipping_fee`, or none from `orders.free_shipping_from`, and
+        `orders.surcharges`. Not asked where every item's broadcast grants free shipping."""
 
     @hookspec
     async def choose_points(self, tx: Tx, draft: OrderDraft) -> int | None:

@@ -10,6 +10,7 @@ import attrs
 
 from dorami_core.hooks import ErrorCode, Event, Money, invalid, positive
 from dorami_orders.api import OrderFilter, OrderStatus, PaymentMethod, ShippingStatus
+from dorami_orders.fees import check_rules, fee_of
 
 MAX_NAME = 50
 MAX_ADDRESS_FIELDS = 20
@@ -26,25 +27,29 @@ CODES = (
 )
 
 
+def _rules(_: Any, attribute: attrs.Attribute[Any], value: list[str]) -> None:
+    check_rules(value)
+
+
+def _country(_: Any, attribute: attrs.Attribute[Any], value: str) -> None:
+    if not (len(value) == 2 and value.isascii() and value.isupper()):
+        raise ValueError("must be two capital letters, such as KR")
+
+
 @attrs.frozen
 class OrderSettings:
     """`unpaid_s`: how long an order waits for its money. `shipping_fee` and `free_shipping_from` are decimal strings in
-    the shop's currency; an order whose goods cost at least the latter ships free ("": none does for that)."""
+    the shop's currency; an order whose goods cost at least the latter ships free ("": none does for that). `surcharges`
+    are rules of `fees.py`; `country` is that of an address that names none."""
 
     unpaid_s: float = attrs.field(default=86_400, validator=positive)
     shipping_fee: str = "5.00"
     free_shipping_from: str = ""
+    surcharges: list[str] = attrs.field(factory=list, validator=_rules)
+    country: str = attrs.field(default="KR", validator=_country)
     shop_name: str = "도라미"
     bank_account: str = "국민은행 000000-00-000000 (예금주 도라미)"
     zelle_account: str = "pay@dorami.example (Dorami)"
-
-
-def fee_of(text: str, currency: str) -> Money:
-    """`shipping_fee` as Money; decimals that are all zeros pass for a currency without them. ValueError."""
-    whole, _, decimals = text.partition(".")
-    if "." not in str(Money(0, currency)) and not decimals.strip("0"):
-        return Money.parse(whole, currency)
-    return Money.parse(text, currency)
 
 
 def free_from(settings: OrderSettings, currency: str) -> Money | None:

@@ -9,7 +9,8 @@ from dorami_catalog.api import CatalogApi, Units
 
 from dorami_core.hooks import DoramiError, Host, Money, Tx, UserId, UserIdentity, invalid
 from dorami_orders import store
-from dorami_orders.api import OrderView, PlaceOrder, ShopInfo, flat_fee
+from dorami_orders.api import OrderView, PlaceOrder, ShopInfo
+from dorami_orders.fees import shipping_fee
 from dorami_orders.model import (
     MAX_NAME,
     DraftLine,
@@ -51,6 +52,10 @@ class Placing:
             # Broadcasts are looked up before the transaction, which would else need a second connection while it
             # holds locks.
             granting = await self._granting(user.id)
+            if wish.key is not None:
+                made = await self._orders.find_by_key(self._host.db, user.id, wish.key)
+                if made is not None:
+                    return made
             try:
                 async with self._host.db.transaction() as tx:
                     return await self._create(tx, user, wish, name, address, granting)
@@ -96,6 +101,7 @@ class Placing:
             "currency": self._host.currency,
             "shipping_address": address,
             "masked_name": mask_name(user.display_name),
+            "request_key": wish.key,
         }
         await self._orders.insert(tx, values, self._unpaid_s, lines)
         await self._cart.complete(tx, lines, order_id)
@@ -140,7 +146,7 @@ class Placing:
         if all(line.free_shipping for line in draft.lines):
             return Money(0, self._host.currency)
         chosen = await self._host.hooks.choose("choose_shipping_fee", tx=tx, draft=draft)
-        return flat_fee(self._info, draft.subtotal) if chosen is None else chosen
+        return shipping_fee(self._info, draft.subtotal, draft.shipping_address) if chosen is None else chosen
 
     async def _points(self, tx: Tx, draft: OrderDraft) -> int:
         if draft.points_to_use == 0:

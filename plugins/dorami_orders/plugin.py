@@ -65,4 +65,4 @@ class OrdersPlugin(Plugin):
 
     @hookimpl
     async def on_order_paid(self, event: OrderPaid, meta: EventMeta) -> None:
-        self._sockets.say_purchase(event)
+        await self._sockets.say_purchase(event)

@@ -68,6 +68,7 @@ class OrderRoutes:
             payment_method=body.payment_method,
             points_to_use=body.points_to_use,
             shipping_address=None if body.shipping_address is None else dict(body.shipping_address),
+            key=request.headers.get("idempotency-key"),
         )
         return await self._orders.create(request.user, wish)
 

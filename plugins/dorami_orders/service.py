@@ -7,13 +7,13 @@ import binascii
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import get_args
+from typing import Any, get_args
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from dorami_catalog.api import CatalogApi, Units
 
-from dorami_core.hooks import DoramiError, Host, Paged, Queries, Tx, UserId, UserIdentity, invalid
+from dorami_core.hooks import DoramiError, Host, Money, Paged, Queries, Tx, UserId, UserIdentity, invalid
 from dorami_orders import export, store
 from dorami_orders.api import (
     OrderExport,
@@ -25,13 +25,13 @@ from dorami_orders.api import (
     ShippingStatus,
     ShopInfo,
 )
+from dorami_orders.fees import fee_of, shipping_fee, surcharges_of
 from dorami_orders.model import (
     MAX_NAME,
     OrderCancelled,
     OrderExpired,
     OrderSettings,
     OrderShipped,
-    fee_of,
     free_from,
 )
 from dorami_orders.paying import mark_paid
@@ -54,7 +54,8 @@ class Orders:
         }
         self._orders = store.OrderStore({method: text for method, text in self._accounts.items()})
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
-        self._placing = Placing(host, self._orders, self.shop_info())
+        self._info = self.shop_info()
+        self._placing = Placing(host, self._orders, self._info)
 
     async def create(self, user: UserIdentity, wish: PlaceOrder) -> OrderView:
         if wish.payment_method not in get_args(PaymentMethod):
@@ -163,9 +164,14 @@ class Orders:
             accounts=[PayAccount(method=method, account=text) for method, text in self._accounts.items()],
             shipping_fee=fee_of(self._settings.shipping_fee, self._host.currency),
             free_shipping_from=free_from(self._settings, self._host.currency),
+            surcharges=surcharges_of(self._settings.surcharges, self._host.currency),
+            country=self._settings.country,
             unpaid_seconds=self._settings.unpaid_s,
             server_time=self._host.clock.now(),
         )
+
+    def shipping_fee(self, subtotal: Money, address: dict[str, Any]) -> Money:
+        return shipping_fee(self._info, subtotal, address)
 
     async def _find(self, db: Queries, order_id: str) -> OrderView:
         # An id that cannot exist does not; some of them PostgreSQL would not even take as text.

@@ -116,6 +116,10 @@ class OrderStore:
         row = await db.fetchrow(_VIEW + "WHERE o.id = $1", order_id)
         return None if row is None else _view(row, self._accounts)
 
+    async def find_by_key(self, db: Queries, user_id: UUID, key: str) -> OrderView | None:
+        row = await db.fetchrow(_VIEW + "WHERE o.user_id = $1 AND o.request_key = $2", user_id, key)
+        return None if row is None else _view(row, self._accounts)
+
     async def find_many(self, db: Queries, order_ids: Sequence[str]) -> list[OrderView]:
         rows = await db.fetch(_VIEW + "WHERE o.id = ANY($1::text[]) ORDER BY o.id", list(order_ids))
         return [_view(row, self._accounts) for row in rows]
@@ -159,8 +163,9 @@ class OrderStore:
         )
         await tx.execute(
             """INSERT INTO orders.items (order_id, position, product_id, variant_id, stream_key, name, image_url, color,
-                                         size, quantity, unit_price_minor)
-               SELECT $1, position, product_id, variant_id, stream_key, name, image_url, color, size, quantity, price
+                                         size, quantity, unit_price_minor, user_id)
+               SELECT $1, position, product_id, variant_id, stream_key, name, image_url, color, size, quantity, price,
+                      $11
                FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                            $9::integer[], $10::bigint[]) WITH ORDINALITY
                     AS i (product_id, variant_id, stream_key, name, image_url, color, size, quantity, price,
@@ -175,6 +180,7 @@ class OrderStore:
             [line.size for line in lines],
             [line.quantity for line in lines],
             [line.unit_price.minor for line in lines],
+            values["user_id"],
         )
 
 

@@ -64,6 +64,30 @@ class Mismatch:
     entry_id: int | None = None
 
 
+@attrs.frozen(kw_only=True)
+class ProofView:
+    """One recomputing of all balances."""
+
+    at: datetime
+    nightly: bool
+    """False: somebody asked for it."""
+    accounts: int
+    entries: int
+    problems: int
+    mismatches: list[Mismatch]
+    """The first hundred."""
+
+
+@attrs.frozen(kw_only=True)
+class AccountView:
+    """A user who has or had points."""
+
+    user_id: UUID
+    balance: int
+    last_at: datetime
+    """When something last came or went."""
+
+
 class PointsApi(Protocol):
     """`host.api(PointsApi)`."""
 
@@ -79,4 +103,16 @@ class PointsApi(Protocol):
 
     async def prove(self) -> list[Mismatch]:
         """Recomputes every balance from the entries and from the lots; empty where all agree."""
+        ...
+
+    async def prove_now(self) -> ProofView:
+        """The same, and keeps what was found where staff sees it."""
+        ...
+
+    async def proofs(self, limit: int = 30) -> list[ProofView]:
+        """Newest first."""
+        ...
+
+    async def accounts(self, limit: int = 50) -> list[AccountView]:
+        """Whose points changed last, the newest first."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dorami_core.hooks import Access, Paged, Request, Router
-from dorami_points.api import Adjustment, BalanceView, TransactionView
+from dorami_points.api import Adjustment, BalanceView, ProofView, TransactionView
 from dorami_points.model import AdjustBody, TransactionQuery
 from dorami_points.service import Points
 
@@ -31,6 +31,24 @@ class PointRoutes:
             status=201,
             summary="Give points to a user, or take them",
         )
+
+        path = "/api/admin/points/proofs"
+        router.api("GET", path, self.proofs, access=Access.ADMIN, summary="What the nightly proof found, newest first")
+        router.api(
+            "POST",
+            path,
+            self.prove,
+            access=Access.ADMIN,
+            response=ProofView,
+            status=201,
+            summary="Prove now that balances and ledger agree",
+        )
+
+    async def proofs(self, request: Request) -> Paged:
+        return Paged(list(await self._points.proofs()), None)
+
+    async def prove(self, request: Request) -> ProofView:
+        return await self._points.prove_now()
 
     async def balance(self, request: Request) -> BalanceView:
         return await self._points.balance(request.user.id)

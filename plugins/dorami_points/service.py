@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -13,7 +14,7 @@ from dorami_orders.api import OrderView
 
 from dorami_core.hooks import DoramiError, Host, Paged, Row, Tx, UserId, UserIdentity, invalid
 from dorami_points import store
-from dorami_points.api import Adjustment, BalanceView, Mismatch, TransactionView
+from dorami_points.api import AccountView, Adjustment, BalanceView, Mismatch, ProofView, TransactionView
 from dorami_points.model import MAX_ADJUSTMENT, MAX_REASON, PointSettings, earned
 
 LOT_TIMER = "points_lot"
@@ -140,15 +141,34 @@ class Points:
             for row in await store.proof(self._host.db)
         ]
 
+    async def prove_now(self) -> ProofView:
+        async with self._host.db.transaction() as tx:
+            row = await store.keep_proof(tx, None)
+        assert row is not None
+        return _proof(row)
+
+    async def proofs(self, limit: int = 30) -> list[ProofView]:
+        return [_proof(row) for row in await store.proofs(self._host.db, limit)]
+
+    async def accounts(self, limit: int = 50) -> list[AccountView]:
+        return [AccountView(**dict(row)) for row in await store.accounts(self._host.db, limit)]
+
     async def prove_nightly(self) -> None:
-        """Runs for ever."""
+        """Runs for ever, in every process; the first of a night proves."""
         while True:
             await self._host.clock.sleep(until_hour(self._host.clock.now(), self._host.timezone, PROOF_HOUR))
-            found = await self.prove()
-            for wrong in found:
-                log.error("points.mismatch", user=str(wrong.user_id), entry=wrong.entry_id, problem=wrong.problem)
-            if not found:
-                log.info("points.proved")
+            await self.prove_night(self._host.clock.now())
+
+    async def prove_night(self, now: datetime) -> None:
+        async with self._host.db.transaction() as tx:
+            row = await store.keep_proof(tx, now.astimezone(ZoneInfo(self._host.timezone)).date())
+        if row is None:
+            return
+        found = _proof(row)
+        for wrong in found.mismatches:
+            log.error("points.mismatch", user=str(wrong.user_id), entry=wrong.entry_id, problem=wrong.problem)
+        if not found.problems:
+            log.info("points.proved", accounts=found.accounts, entries=found.entries)
 
     async def _lock(self, tx: Tx, user_id: UserId) -> None:
         """And what is due expires first, so that the sum is what can be used."""
@@ -166,6 +186,20 @@ def until_hour(now: datetime, timezone: str, hour: int) -> float:
     if then <= local:
         then += timedelta(days=1)
     return (then - now).total_seconds()
+
+
+def _proof(row: Row) -> ProofView:
+    return ProofView(
+        at=row["at"],
+        nightly=row["night"] is not None,
+        accounts=row["accounts"],
+        entries=row["entries"],
+        problems=row["problems"],
+        mismatches=[
+            Mismatch(user_id=UUID(one["user_id"]), problem=one["problem"], entry_id=one["id"])
+            for one in row["mismatches"]
+        ],
+    )
 
 
 def _view(row: Row) -> TransactionView:

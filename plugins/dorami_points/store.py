@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from dorami_core.hooks import Queries, Row, Tx
 from dorami_points.api import EntryKind
+
+SHOWN_MISMATCHES = 100
+KEPT_PROOFS = 400
 
 _TAKE = """WITH lots AS (
     SELECT id, rest, sum(rest) OVER (ORDER BY id = $3 DESC, expires_at, id) - rest AS before
@@ -175,3 +178,35 @@ async def owners(db: Queries, lot_ids: Sequence[int]) -> list[UUID]:
 async def proof(db: Queries) -> Sequence[Row]:
     """`user_id`, `id`, `problem` of all that does not agree."""
     return await db.fetch(_PROOF)
+
+
+async def keep_proof(tx: Tx, night: date | None) -> Row | None:
+    """Proves, and writes what was found, in one statement: all of it is of one moment. None where that night has its
+    proof already."""
+    row = await tx.fetchrow(
+        f"""WITH wrong AS MATERIALIZED (SELECT user_id, id, problem FROM ({_PROOF}) p)
+            INSERT INTO points.proofs (night, accounts, entries, problems, mismatches)
+            SELECT $1::date, (SELECT count(*) FROM points.accounts), (SELECT count(*) FROM points.ledger),
+                   (SELECT count(*) FROM wrong),
+                   (SELECT coalesce(jsonb_agg(to_jsonb(w)), '[]') FROM (SELECT * FROM wrong LIMIT {SHOWN_MISMATCHES}) w)
+            ON CONFLICT (night) DO NOTHING RETURNING *""",
+        night,
+    )
+    await tx.execute(
+        "DELETE FROM points.proofs WHERE id <= (SELECT max(id) FROM points.proofs) - $1::integer", KEPT_PROOFS
+    )
+    return row
+
+
+async def proofs(db: Queries, limit: int) -> Sequence[Row]:
+    return await db.fetch("SELECT * FROM points.proofs ORDER BY id DESC LIMIT $1", limit)
+
+
+async def accounts(db: Queries, limit: int) -> Sequence[Row]:
+    """Of the newest entries, those of different users."""
+    return await db.fetch(
+        """WITH newest AS (SELECT user_id, max(id) AS id FROM points.ledger GROUP BY user_id ORDER BY 2 DESC LIMIT $1)
+           SELECT n.user_id, l.balance_after AS balance, l.created_at AS last_at
+           FROM newest n JOIN points.ledger l ON l.id = n.id ORDER BY n.id DESC""",
+        limit,
+    )

@@ -95,7 +95,7 @@ class ReservationApi(Protocol):
 
     async def join(self, user: UserIdentity, wish: JoinQueue) -> ReservationView:
         """PRODUCT_NOT_FOUND, VALIDATION_FAILED, RESERVATION_EXISTS with `details.reservationId`, CONFLICT with
-        `details.available` where units are free and nobody waits."""
+        `details.available` where units are free and nobody waits, BUYER_LIMIT with `details.left`."""
         ...
 
     async def get(self, user_id: UserId, reservation_id: UUID) -> ReservationView:

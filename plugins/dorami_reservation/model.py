@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 import attrs
 
-from dorami_core.hooks import ErrorCode, Event, positive
-from dorami_reservation.api import ReservationStatus
+from dorami_core.hooks import ErrorCode, Event, positive, to_json
+from dorami_reservation.api import ReservationStatus, ReservationView
 
 MAX_WANTED = 99
 MAX_RULE = 100
@@ -89,6 +90,20 @@ class QueueMoved(Event):
     @property
     def aggregate(self) -> str:
         return f"queue:{self.variant_id}"
+
+
+def places_to_json(places: Iterable[ReservationView]) -> list[dict[str, Any]]:
+    """`to_json` of each. Who waits for the same variant has the same ahead of him, so that is made once for all."""
+    ahead: dict[UUID, Any] = {}
+    found = []
+    for place in places:
+        told = to_json(attrs.evolve(place, ahead=[]))
+        if place.ahead:
+            if place.variant_id not in ahead:
+                ahead[place.variant_id] = to_json(place.ahead)
+            told["ahead"] = ahead[place.variant_id]
+        found.append(told)
+    return found
 
 
 RESERVATION_EVENTS: tuple[type[Event], ...] = (ReservationPromoted, ReservationUpdated, QueueMoved)

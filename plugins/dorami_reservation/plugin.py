@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from dorami_cart.api import AskToWait, CartItemView, EndOfLine, WaitingAnswer
+from dorami_cart.hookspecs import CartItemExtended
 
 from dorami_core.hooks import (
     BackgroundTask,
@@ -18,9 +19,8 @@ from dorami_core.hooks import (
     Router,
     Tx,
     hookimpl,
-    to_json,
 )
-from dorami_reservation.api import JoinQueue, ReservationApi
+from dorami_reservation.api import JoinQueue, ReservationApi, ReservationView
 from dorami_reservation.hookspecs import ReservationHooks
 from dorami_reservation.model import (
     CODES,
@@ -29,6 +29,7 @@ from dorami_reservation.model import (
     ReservationPromoted,
     ReservationSettings,
     ReservationUpdated,
+    places_to_json,
 )
 from dorami_reservation.queue import Queue
 from dorami_reservation.routes import ReservationRoutes
@@ -91,9 +92,11 @@ class ReservationPlugin(Plugin):
             )
             for one in asked
         ]
+        answers = await self._reservations.join_many(tx, asked[0].wish.product_id, wishes)
+        places = iter(places_to_json(answer for answer in answers if isinstance(answer, ReservationView)))
         return [
-            WaitingAnswer(refusal=answer) if isinstance(answer, DoramiError) else WaitingAnswer(place=to_json(answer))
-            for answer in await self._reservations.join_many(tx, wishes)
+            WaitingAnswer(refusal=answer) if isinstance(answer, DoramiError) else WaitingAnswer(place=next(places))
+            for answer in answers
         ]
 
     @hookimpl
@@ -123,5 +126,9 @@ class ReservationPlugin(Plugin):
         await self._sockets.tell(event)
 
     @hookimpl
+    async def on_cart_item_extended(self, event: CartItemExtended, meta: EventMeta) -> None:
+        self._sockets.note(event.variant_id)
+
+    @hookimpl
     async def on_queue_moved(self, event: QueueMoved, meta: EventMeta) -> None:
-        self._sockets.note(event)
+        self._sockets.note(event.variant_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,12 +13,13 @@ import attrs
 from dorami_cart.api import CartApi
 from dorami_catalog.api import CatalogApi, StockChange
 
-from dorami_core.hooks import DoramiError, Host, Paged, Queries, Tx, UserId, UserIdentity, invalid, new_uuid
+from dorami_core.hooks import DoramiError, Gathering, Host, Paged, Queries, Tx, UserId, UserIdentity, invalid, new_uuid
 from dorami_reservation import store
 from dorami_reservation.api import Ahead, JoinQueue, ReservationView, WaitingPlace
 from dorami_reservation.model import MAX_WANTED, QueueMoved
 from dorami_reservation.queue import Queue
 
+Joiner = tuple[UserIdentity, JoinQueue]
 _GONE = ("CART_ITEM_NOT_FOUND", "CART_EXPIRED")
 
 
@@ -30,38 +31,35 @@ class Reservations:
         self._queue = queue
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
         self._cart: CartApi = host.api(CartApi)  # type: ignore[type-abstract]
+        self._gathering: Gathering[Joiner, ReservationView] = Gathering(self._join_gathered)
 
     async def join(self, user: UserIdentity, wish: JoinQueue) -> ReservationView:
-        async with self._host.db.transaction() as tx:
-            (answer,) = await self.join_many(tx, [(user, wish)])
-            if isinstance(answer, DoramiError):
-                raise answer
-        return answer
+        return await self._gathering.ask(wish.product_id, None, (user, wish))
 
-    async def join_many(
-        self, tx: Tx, asked: Sequence[tuple[UserIdentity, JoinQueue]]
-    ) -> list[ReservationView | DoramiError]:
-        """In order; each gets a place, or an error that leaves nothing behind."""
+    async def _join_gathered(self, asked: Sequence[Joiner]) -> list[ReservationView | DoramiError]:
+        async with self._host.db.transaction() as tx:
+            return await self.join_many(tx, asked[0][1].product_id, asked)
+
+    async def join_many(self, tx: Tx, product_id: UUID, asked: Sequence[Joiner]) -> list[ReservationView | DoramiError]:
+        """Wishes for one product, in order; each gets a place, or an error that leaves nothing behind."""
         answers: list[ReservationView | DoramiError | None] = [await self._refused(tx, *one) for one in asked]
-        open_ = [index for index, answer in enumerate(answers) if answer is None]
-        ids = [new_uuid() for _ in open_]
-        rows = await store.join(tx, [(place, *asked[index]) for place, index in zip(ids, open_, strict=True)])
-        joined: dict[UUID, int] = {}
-        told: dict[UUID, Any] = {}
-        for index, place_id, row in zip(open_, ids, rows, strict=True):
-            _, wish = asked[index]
-            if row["outcome"] != "OK":
+        open_ = {new_uuid(): index for index, answer in enumerate(answers) if answer is None}
+        if not open_:
+            return [answer for answer in answers if answer is not None]
+        rows = await store.join(tx, product_id, [(place, *asked[index]) for place, index in open_.items()])
+        moved = {row["variant_id"]: row for row in rows if row["outcome"] == "OK"}
+        held = await self._held(tx, moved)
+        for (place_id, index), row in zip(open_.items(), rows, strict=True):
+            user, wish = asked[index]
+            if row["outcome"] == "OK":
+                answers[index] = store.joined(row, place_id, user, wish, held.get(row["variant_id"], []))
+            else:
                 answers[index] = _refusal(row, wish)
-                continue
-            joined[place_id] = index
-            told[row["variant_id"]] = row
-        # Who asked is answered; his other screens hear with all who wait, not each by an event of his own.
-        for variant_id, row in told.items():
-            self._announce(tx, row)
-            tx.emit(QueueMoved(product_id=row["product_id"], variant_id=variant_id))
-        if joined:
-            for place in await self.with_ahead(tx, await store.find_many(tx, list(joined))):
-                answers[joined[place.id]] = place
+        if moved:
+            # Who asked is answered; his other screens hear with all who wait, not each by an event of his own.
+            self._announce(tx, product_id, next(iter(moved.values())))
+            for variant_id in moved:
+                tx.emit(QueueMoved(product_id=product_id, variant_id=variant_id))
         return [answer for answer in answers if answer is not None]
 
     async def _refused(self, tx: Tx, user: UserIdentity, wish: JoinQueue) -> DoramiError | None:
@@ -73,12 +71,12 @@ class Reservations:
             return refusal
         return None
 
-    def _announce(self, tx: Tx, row: Any) -> None:
+    def _announce(self, tx: Tx, product_id: UUID, row: Any) -> None:
         """Who waits is part of a product as it is shown."""
         self._catalog.announce(
             tx,
             StockChange(
-                product_id=row["product_id"],
+                product_id=product_id,
                 stream_key=row["stream_key"],
                 version=row["version"],
                 available_before=0,
@@ -128,16 +126,19 @@ class Reservations:
 
     async def with_ahead(self, db: Queries, places: Sequence[ReservationView]) -> list[ReservationView]:
         """Says of each that waits who holds what it waits for, and until when."""
-        variants = list({place.variant_id for place in places if place.status == "WAITING"})
-        held: dict[UUID, list[Ahead]] = {}
-        if variants:
-            for holder in await self._cart.holders(db, variants):
-                ahead = Ahead(quantity=holder.quantity, expires_at=holder.expires_at)
-                held.setdefault(holder.variant_id, []).append(ahead)
+        held = await self._held(db, {place.variant_id for place in places if place.status == "WAITING"})
         return [
             attrs.evolve(place, ahead=held.get(place.variant_id, [])) if place.status == "WAITING" else place
             for place in places
         ]
+
+    async def _held(self, db: Queries, variant_ids: Collection[UUID]) -> dict[UUID, list[Ahead]]:
+        held: dict[UUID, list[Ahead]] = {}
+        if variant_ids:
+            for holder in await self._cart.holders(db, list(variant_ids)):
+                ahead = Ahead(quantity=holder.quantity, expires_at=holder.expires_at)
+                held.setdefault(holder.variant_id, []).append(ahead)
+        return held
 
     async def _found(self, db: Queries, reservation_id: UUID, user_id: UUID | None = None) -> ReservationView:
         place = await store.find(db, reservation_id, user_id)
@@ -154,6 +155,8 @@ def _refusal(row: Any, wish: JoinQueue) -> DoramiError:
             return DoramiError("RESERVATION_EXISTS", reservationId=str(row["existing"]))
         case "FREE":
             return DoramiError("CONFLICT", productId=str(wish.product_id), available=row["available"])
+        case "LIMIT":
+            return DoramiError("BUYER_LIMIT", productId=str(wish.product_id), left=row["available"])
         case problem:
             return invalid("size" if problem == "BAD_SIZE" else "color", "choose one of the options")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import trio
 
 from dorami_core.hooks import Host, UserId, ViewerId, to_json
 from dorami_reservation import store
-from dorami_reservation.api import ReservationView
-from dorami_reservation.model import QueueMoved, ReservationEvent, ReservationSettings
+from dorami_reservation.model import ReservationEvent, ReservationSettings, places_to_json
 from dorami_reservation.service import Reservations
 
 
@@ -27,11 +27,12 @@ class ReservationSockets:
         """A change of one place, to its owner."""
         place = await self._reservations.get(UserId(event.user_id), event.reservation_id)
         name = "promoted" if event.status == place.status == "PROMOTED" else "updated"
-        self._emit(name, place)
+        self._emit(name, place.user_id, to_json(place))
 
-    def note(self, event: QueueMoved) -> None:
-        """Positions are told at most once in `told_every_s` for each queue, however often it moves."""
-        self._moved[event.variant_id] = None
+    def note(self, variant_id: UUID) -> None:
+        """A queue moved, or what it waits for is held until another time. That is told at most once in `told_every_s`
+        for each queue, however often it happens."""
+        self._moved[variant_id] = None
         self._wake.set()
 
     async def tell_positions_forever(self) -> None:
@@ -47,8 +48,9 @@ class ReservationSockets:
         self._moved.clear()
         for variant_id in moved:
             places = await store.in_line(self._host.db, variant_id)
-            for place in await self._reservations.with_ahead(self._host.db, places):
-                self._emit("updated", place)
+            places = await self._reservations.with_ahead(self._host.db, places)
+            for place, told in zip(places, places_to_json(places), strict=True):
+                self._emit("updated", place.user_id, told)
 
-    def _emit(self, name: str, place: ReservationView) -> None:
-        self._host.rooms.emit_to_viewer("/", ViewerId(f"u:{place.user_id}"), f"reservation:{name}", to_json(place))
+    def _emit(self, name: str, user_id: UUID, told: dict[str, Any]) -> None:
+        self._host.rooms.emit_to_viewer("/", ViewerId(f"u:{user_id}"), f"reservation:{name}", told)

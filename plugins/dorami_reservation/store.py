@@ -11,7 +11,7 @@ import attrs
 from dorami_catalog.api import QueuePlace
 
 from dorami_core.hooks import Queries, Row, Tx, UserIdentity
-from dorami_reservation.api import JoinQueue, ReservationStatus, ReservationView, WaitingPlace
+from dorami_reservation.api import Ahead, JoinQueue, ReservationStatus, ReservationView, WaitingPlace
 
 _VIEW = """SELECT p.*, core.now() AS server_time, CASE WHEN p.status = 'WAITING' THEN
     (SELECT count(*) FROM reservation.places o
@@ -66,15 +66,15 @@ def queue_place(place: Row | WaitingPlace) -> QueuePlace:
     return QueuePlace(variant_id=row["variant_id"], number=row["number"])
 
 
-async def join(tx: Tx, asked: Sequence[tuple[UUID, UserIdentity, JoinQueue]]) -> Sequence[Row]:
-    """See the SQL functions; a row for each, in order."""
+async def join(tx: Tx, product_id: UUID, asked: Sequence[tuple[UUID, UserIdentity, JoinQueue]]) -> Sequence[Row]:
+    """See the SQL function; a row for each wish for this product, in order."""
     wishes = [wish for _, _, wish in asked]
     return await tx.fetch(
-        """SELECT * FROM reservation.join_queues($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
-                                                $6::integer[], $7::boolean[])""",
+        """SELECT * FROM reservation.join_queue($1, $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::integer[],
+                                               $7::boolean[]) ORDER BY n""",
+        product_id,
         [place_id for place_id, _, _ in asked],
         [user.id for _, user, _ in asked],
-        [wish.product_id for wish in wishes],
         [wish.color for wish in wishes],
         [wish.size for wish in wishes],
         [wish.quantity for wish in wishes],
@@ -82,9 +82,31 @@ async def join(tx: Tx, asked: Sequence[tuple[UUID, UserIdentity, JoinQueue]]) ->
     )
 
 
-async def find_many(db: Queries, reservation_ids: Sequence[UUID]) -> list[ReservationView]:
-    rows = await db.fetch(_VIEW + "WHERE p.id = ANY($1::uuid[])", list(reservation_ids))
-    return [view_of(row) for row in rows]
+def joined(row: Row, place_id: UUID, user: UserIdentity, wish: JoinQueue, ahead: list[Ahead]) -> ReservationView:
+    """The place that a row of `join` tells of."""
+    return ReservationView(
+        id=place_id,
+        user_id=user.id,
+        product_id=wish.product_id,
+        variant_id=row["variant_id"],
+        stream_key=row["stream_key"],
+        product_name=row["product_name"],
+        image_url=row["image_url"],
+        color=wish.color,
+        size=wish.size,
+        quantity=wish.quantity,
+        accept_partial=wish.accept_partial,
+        reservation_number=row["number"],
+        status="WAITING",
+        position=row["position"],
+        ahead=ahead,
+        promoted_quantity=None,
+        item_id=None,
+        promoted_at=None,
+        expires_at=None,
+        created_at=row["created_at"],
+        server_time=row["created_at"],
+    )
 
 
 async def find(db: Queries, reservation_id: UUID, user_id: UUID | None = None) -> ReservationView | None:

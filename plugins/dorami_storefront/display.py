@@ -62,6 +62,12 @@ class Display:
         """`20:41`."""
         return f"{self.local(moment):%H:%M}"
 
+    def length(self, ms: int) -> str:
+        """`1:02:03`, `2:03`."""
+        seconds = ms // 1000
+        hours, minutes = divmod(seconds // 60, 60)
+        return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+
     def gradient(self, identity: object) -> str:
         """A colour class for what has no picture: always the same one (`dom.ts` counts alike)."""
         return f"g{sum(map(ord, str(identity))) % _GRADIENTS}"

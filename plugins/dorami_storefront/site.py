@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -10,6 +11,7 @@ import attrs
 from dorami_cart.api import CartApi
 from dorami_catalog.api import CatalogApi
 from dorami_orders.api import OrdersApi
+from dorami_points.api import PointsApi
 from dorami_reservation.api import ReservationApi
 
 from dorami_core.hooks import DoramiError, Host, Page, Redirect, Request, StreamView, iso
@@ -30,6 +32,7 @@ class Site:
     cart: CartApi
     orders: OrdersApi
     queue: ReservationApi
+    points: PointsApi
     assets: Assets
     texts: Texts
 
@@ -60,6 +63,15 @@ class Site:
             "iso": iso,
         }
         return Page(f"dorami_storefront/{template}", {**shared, **context}, http_status)
+
+    async def covers(self, stream_keys: Sequence[str]) -> dict[str, str]:
+        """A broadcast's picture: that of its first product that has one. One read for all."""
+        wanted, found = set(stream_keys), dict[str, str]()
+        for product in await self.catalog.list_store(500) if wanted else ():
+            if product.image_url is not None:
+                for key in wanted.intersection(product.stream_keys):
+                    found.setdefault(key, product.image_url)
+        return found
 
     def thumbnail(self, request: Request, stream: StreamView) -> str | None:
         """The picture of a broadcast that is on air, of some seconds ago at most."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +14,6 @@ from dorami_core.testing.server import RunningDorami, running_dorami
 
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / "artefacts"
-
-
-@pytest.fixture(scope="session")
-def short_tmp() -> Iterator[Path]:
-    """A folder whose path is short enough for unix sockets."""
-    with tempfile.TemporaryDirectory(prefix="dorami-") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ def target(short_tmp: Path) -> Iterator[list[str]]:
             for number in range(2):
                 with server.client(f"bench{number}@example.test", role="ADMIN") as client:
                     print(client.headers["Authorization"].removeprefix("Bearer "), file=file)
-        yield ["--target", server.web, "--edge", server.edge, "--tokens", str(tokens)]
+        yield ["--target", server.web, "--edge", server.edge, "--rtmp", server.rtmp, "--tokens", str(tokens)]
 
 
 def run_bench(name: str, *arguments: str, artefacts: Path) -> dict[str, Any]:
@@ -78,6 +79,49 @@ def test_slow_consumers(target: list[str], tmp_path: Path) -> None:
     assert (results["messages"], results["stalled"], results["cut"]) == (40, 6, 0)
     assert results["latency_p99_after_ms"] > 0
     assert "kernel_bytes_per_stalled" in results
+
+
+def test_expiry_with_a_kill_in_the_middle(tmp_path: Path) -> None:
+    results = run_bench("expiry", "--timers", "100", "--over", "2", artefacts=tmp_path)["results"]
+    assert (results["timers"], results["lost"], results["twice"]) == (100, 0, 0)
+    assert results["lag_p50_ms"] > 0
+    assert results["late_by_the_kill"] > 0
+
+
+def test_a_small_flash_sale(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "flashsale", "--buyers", "30", "--stock", "7", "--rush-only"]
+    run = subprocess.run(
+        [*command, "--artefacts", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    results = json.loads(run.stdout.splitlines()[-1])["results"]
+    assert (results["buyers"], results["won"], results["waiting"]) == (30, 7, 23)
+    assert results["answer_p99_ms"] > 0
+
+
+@pytest.mark.parametrize("name", ["relay", "latency"])
+def test_a_broadcast_to_viewers_beside_the_peer(name: str, target: list[str], tmp_path: Path) -> None:
+    options = ["--viewers", "20", "--seconds", "1", "--kbps", "600", "--peer"]
+    srs = os.environ.get("DORAMI_SRS_BIN")
+    rivals = ("", "peer_", "srs_") if srs else ("", "peer_")
+    results = run_bench(name, *options, *(["--peer-srs", srs] if srs else []), *target, artefacts=tmp_path)["results"]
+    for prefix in rivals:
+        assert (results[f"{prefix}viewers"], results[f"{prefix}missing_frames"]) == (20, 0)
+        assert 0 < results[f"{prefix}delay_p50_ms"] <= results[f"{prefix}delay_p99_ms"]
+        assert 0 < results[f"{prefix}first_frame_p50_ms"] <= results[f"{prefix}first_frame_p99_ms"]
+        assert results[f"{prefix}megabits_out_per_s"] > 20 * 0.3
+    assert results["peer_cpu_s_per_viewer_second"] >= 0
+
+
+def test_hls_behind_live(chromium: str, target: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHROMIUM_BIN", chromium)
+    options = ["--seconds", "1", "--settle", "1", "--viewers", "5"]
+    results = run_bench("hls", *options, *target, artefacts=tmp_path)["results"]
+    for name in ("low_latency", "plain"):
+        assert results[f"{name}_frames"] > 0
+        assert 0 < results[f"{name}_behind_p50_ms"] <= results[f"{name}_behind_max_ms"]
+    assert (results["viewers"], results["viewers_refused"]) == (5, 0)
+    assert results["viewers_part_age_p99_ms"] > 0
 
 
 def test_a_target_off_this_machine_is_loaded_by_its_owner_only(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_one_address_for_all(proxy: str) -> None:
             assert next(video.iter_raw())[:3] == b"FLV"
     playlist = eventually(lambda: (found := httpx.get(f"{proxy}/hls/demo.m3u8")).is_success and found)
     segment = next(line for line in playlist.text.splitlines() if line and not line.startswith("#"))
-    assert httpx.get(f"{proxy}/hls/{segment}").headers["content-type"] == "video/mp2t"
+    assert httpx.get(f"{proxy}/hls/{segment}").headers["content-type"] == "video/mp4"
 
     run = subprocess.run(
         [node(), "--input-type=module", "-e", PROBE, proxy],

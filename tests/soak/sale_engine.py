@@ -49,6 +49,11 @@ class Shop(Selling):
     async def add_or_wait(self, user: Any, product_id: Any, quantity: int) -> None:
         await self.cart.add(user, AddToCart(product_id=product_id, quantity=quantity, wait=True))
 
+    async def more_time(self, product_id: Any, seconds: float) -> None:
+        async with self.bench.db.transaction() as tx:
+            await self.catalog.lock_product(tx, product_id)
+            await self.cart.extend(tx, product_id, seconds)
+
     async def join(self, user: Any, product_id: Any, quantity: int, partial: bool) -> None:
         wish = JoinQueue(product_id=product_id, quantity=quantity, accept_partial=partial)
         await self.queue.join(user, wish)

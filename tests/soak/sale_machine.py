@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import trio
@@ -14,6 +16,7 @@ from sale_engine import Engine, Shop
 from dorami_core.base.errors import DoramiError
 
 EXPECTED = {
+    "BUYER_LIMIT",
     "CART_EMPTY",
     "CART_EXPIRED",
     "CART_ITEM_NOT_FOUND",
@@ -56,12 +59,24 @@ CHECKS = {
                                                WHERE product_id = ANY($1) GROUP BY 1) i ON i.order_id = o.id
         WHERE o.subtotal_minor <> i.goods OR o.total_minor <> i.goods - o.points_used + o.shipping_fee_minor
            OR o.points_used > i.goods""",
+    "nobody has more than one buyer may": """
+        SELECT c.id FROM catalog.products c CROSS JOIN LATERAL (
+            SELECT user_id, sum(quantity) AS units FROM (
+                SELECT user_id, quantity FROM cart.items WHERE product_id = c.id AND status = 'ACTIVE'
+                    AND (expires_at IS NULL OR expires_at > core.now())
+                UNION ALL SELECT user_id, quantity FROM reservation.places
+                    WHERE product_id = c.id AND status = 'WAITING'
+                UNION ALL SELECT o.user_id, i.quantity FROM orders.items i JOIN orders.orders o ON o.id = i.order_id
+                    WHERE i.product_id = c.id AND o.status IN ('PENDING_PAYMENT', 'PAID')
+                      AND NOT coalesce(o.paid_at > o.expires_at, false)) h
+            GROUP BY user_id) b
+        WHERE c.id = ANY($1) AND b.units > c.max_per_buyer""",
 }
 """SQL that finds what is wrong; $1 are the machine's products."""
 ALL_CHECKS = " UNION ALL ".join(
     f"SELECT '{name}' AS rule, id::text FROM ({sql}) AS x (id)" for name, sql in CHECKS.items()
 )
-CHECK_EVERY = 8
+CHECK_EVERY = 24
 """Operations; between two looks what went wrong stays wrong, and the ledger has every step in between."""
 
 
@@ -70,16 +85,18 @@ class Sale(RuleBasedStateMachine):
 
     engine: Engine
     operations = 0
+    """Of all machines of this class; a test counts by it."""
     broken: ClassVar[list[str]] = []
     """Names of rules that did not hold."""
-    """Of all machines of this class; a test counts by it."""
+    numbers = itertools.count(1)
+    """Of broadcasts: each sale has one of its own."""
 
     @property
     def shop(self) -> Shop:
         return self.engine.shop
 
     @initialize(
-        wave=st.sampled_from([1, 4, 8]), stock=st.lists(st.integers(0, 5), min_size=PRODUCTS, max_size=PRODUCTS)
+        wave=st.sampled_from([1, 6, 16]), stock=st.lists(st.integers(0, 5), min_size=PRODUCTS, max_size=PRODUCTS)
     )
     def begin(self, wave: int, stock: list[int]) -> None:
         self.wave, self.unchecked = wave, 0
@@ -87,12 +104,33 @@ class Sale(RuleBasedStateMachine):
         self.orders: list[str] = []
         self.users = [self.shop.user(f"손님{number}") for number in range(USERS)]
         self.staff = self.shop.user("주인", role="ADMIN")
+        self.stream = f"live-{next(self.numbers)}"
         self.products = self.engine.call(self._open, stock)
 
     async def _open(self, stock: list[int]) -> list[Any]:
         for user in self.users[:4]:
             await self.shop.give(user, 1500)
-        return [await self.shop.product(quantity, hold_seconds=120) for quantity in stock]
+        self.shop.bench.streams.put(self.stream)
+        # One with a limit, one with such a high one that it is only counted, one without.
+        limits = [3, 1000, None]
+        return [
+            await self.shop.product(quantity, hold_seconds=120, max_per_buyer=limit, stream_key=self.stream)
+            for quantity, limit in zip(stock, limits, strict=True)
+        ]
+
+    @rule(product=what, wishes=st.lists(st.tuples(who, some, st.booleans()), min_size=8, max_size=24))
+    def rush(self, product: int, wishes: list[tuple[int, int, bool]]) -> None:
+        """All at the same moment after the same thing."""
+        for user, quantity, is_ready_to_wait in wishes:
+            add = self.shop.add_or_wait if is_ready_to_wait else self.shop.add
+            self.pending.append(partial(add, self.users[user], self.products[product].id, quantity))
+        self._run()
+
+    @rule(users=st.lists(who, min_size=2, max_size=4, unique=True))
+    def rush_to_the_checkout(self, users: list[int]) -> None:
+        for user in users:
+            self.pending.append(partial(self._order, self.users[user], 0))
+        self._run()
 
     @rule(user=who, product=what, quantity=some)
     def add_or_wait(self, user: int, product: int, quantity: int) -> None:
@@ -131,11 +169,10 @@ class Sale(RuleBasedStateMachine):
 
     @rule(user=who, points=st.sampled_from([0, 0, 300, 1000]))
     def order(self, user: int, points: int) -> None:
-        async def order() -> None:
-            made = await self.shop.order(self.users[user], points_to_use=points)
-            self.orders.append(made.id)
+        self._do(lambda: self._order(self.users[user], points))
 
-        self._do(order)
+    async def _order(self, user: Any, points: int) -> None:
+        self.orders.append((await self.shop.order(user, points_to_use=points)).id)
 
     @rule(nth=st.integers(0, 30), step=st.sampled_from(["confirm", "confirm", "cancel", "shop", "ship"]))
     def go_on_with_an_order(self, nth: int, step: str) -> None:
@@ -163,6 +200,10 @@ class Sale(RuleBasedStateMachine):
     @rule(product=what, status=st.sampled_from(["SOLD_OUT", "AVAILABLE", "AVAILABLE"]))
     def open_or_close(self, product: int, status: str) -> None:
         self._do(lambda: self.shop.patch(self.products[product], status=status))
+
+    @rule(product=what, seconds=st.sampled_from([30, 600]))
+    def give_more_time(self, product: int, seconds: int) -> None:
+        self._do(lambda: self.shop.more_time(self.products[product].id, seconds))
 
     @rule(seconds=st.sampled_from([1, 50, 130, 310, 3700]))
     def let_time_pass(self, seconds: int) -> None:
@@ -204,10 +245,7 @@ class Sale(RuleBasedStateMachine):
     async def _check_at_the_end(self) -> None:
         await self._check()
         assert self.shop.bench.deadlines.statistics().failed == 0
-        show = await self.shop.catalog.export_show("live-show")
-        mine = {str(product.id) for product in self.products}
-        show["products"] = [product for product in show["products"] if product["id"] in mine]
-        report = verify(show)
+        report = verify(await self.shop.catalog.export_show(self.stream))
         assert (report.problems, report.exceptions) == ([], [])
         assert await self.shop.points.prove() == []
 

@@ -16,6 +16,10 @@ from dorami_core.store.migrations import MigrationSource
 from dorami_core.testing.host import migrations_of
 
 STEPS = 250
+SALES = 12
+"""Between two words of how far it is."""
+SLICE = 20_000
+"""Operations."""
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +57,11 @@ def run_sales(engine: Engine, sales: int, number: int, *, shrink: bool = True, b
 
 @pytest.mark.soak
 def test_whatever_people_do_the_rules_hold(engine: Engine, soak: Soak) -> None:
-    done = 0
-    for turn in soak.rounds(1):
-        done += run_sales(engine, 12, soak.seed + turn)
-    assert done > 1500
+    done, number = 0, soak.seed
+    while soak.has_time() or done < SLICE:
+        done += run_sales(engine, SALES, number)
+        soak.tell(f"{done} operations so far; the last seed is {number}")
+        number += 1
 
 
 def test_a_broken_rule_is_found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,10 +27,10 @@ ALLOWED = {
     "streams": {"base", "events", "hooks", "ingest", "media", "presence"},
     "presence": {"base", "hooks"},
     "chat": {"base", "hooks", "streams"},
-    "edge": {"base", "hooks", "media"},
+    "edge": {"base", "runtime", "hooks", "media"},
     "web": {"base", "hooks", "identity"},
 }
-FREE = {"studio", "app", "check", "cli", "demo", "edge_child", "parts", "testing"}
+FREE = {"studio", "app", "check", "cli", "demo", "edge_child", "fronts", "parts", "testing"}
 
 
 def imported_modules(file: Path) -> Iterator[str]:

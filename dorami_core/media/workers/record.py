@@ -1,8 +1,9 @@
-"""The recording worker: FLV on stdin, copied into a fragmented MP4 (ISO 14496-12, 8.8), readable at any moment.
+"""The recording worker: FLV on stdin, copied into a fragmented MP4 (ISO 14496-12, 8.8), readable at any moment; at its
+end it gets an index and is an ordinary MP4, in which a player can seek.
 
 `python -m dorami_core.media.workers.record FILE`; a progress frame `{"time_ms", "packets", "bytes"}` about once a
 second of video. Ends well when stdin closes. A fragment is written at every key frame and every half second between,
-and flushed at once: that is what a kill loses.
+and flushed at once: that is what a kill loses. The index is kept in memory until then, some 20 MB an hour.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dorami_core.media.workers.child import follow_parent, report
 from dorami_core.media.workers.hls import PROBE
 
 OPTIONS = {
-    "movflags": "frag_keyframe+empty_moov+default_base_moof",
+    "movflags": "frag_keyframe+empty_moov+default_base_moof+hybrid_fragmented",
     "frag_duration": "500000",
     "flush_packets": "1",
     # The muxer waits this long (us) for a packet of the other track, 10 s by default.
@@ -30,7 +31,9 @@ def record(file: str) -> None:
         av.open("pipe:0", format="flv", options=PROBE) as source,
         av.open(file, "w", format="mp4", options=OPTIONS) as target,
     ):
-        streams = {s.index: target.add_stream_from_template(s) for s in source.streams if s.type in ("audio", "video")}
+        # opaque: a copy needs no encoder, and for AV1 the decoder's name is none of one
+        tracks = [stream for stream in source.streams if stream.type in ("audio", "video")]
+        streams = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in tracks}
         last: dict[int, int] = {}
         for packet in source.demux(*(source.streams[index] for index in streams)):
             if packet.dts is None or packet.pts is None:

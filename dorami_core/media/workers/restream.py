@@ -124,7 +124,9 @@ def send(url: str) -> None:
         av.open("pipe:0", format="flv", options=PROBE) as source,
         av.open(url, "w", format="flv", options=OPTIONS) as target,
     ):
-        streams = {s.index: target.add_stream_from_template(s) for s in source.streams if s.type in ("audio", "video")}
+        # opaque: a copy needs no encoder, and for AV1 the decoder's name is none of one
+        tracks = [stream for stream in source.streams if stream.type in ("audio", "video")]
+        streams = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in tracks}
         before = open_sockets()
         report(state="connecting")
         try:

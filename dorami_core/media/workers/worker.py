@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 Progress = Mapping[str, Any]
 READ_BYTES = 65536
-MAX_FRAME_BYTES = 1 << 20
+MAX_FRAME_BYTES = 1 << 24
 STDERR_LINES = 20
 LAST_WORDS_S = 1.0
 STALLED_AFTER_S = 10.0

@@ -8,13 +8,13 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-import trio
-
 from dorami_core.store.datadir import hold, make_private
+from dorami_core.store.embedded.keeping import keep_running
 from dorami_core.store.embedded.process import (
     EmbeddedServerError,
     RunningServer,
@@ -27,7 +27,6 @@ from dorami_core.store.embedded.process import (
     socket_path,
     spawn,
     tail,
-    wait_on,
 )
 
 MAJOR = "18"
@@ -43,14 +42,11 @@ async def embedded_postgres(data_dir: Path) -> AsyncIterator[str]:
     """Runs PostgreSQL in `data_dir` for the block and yields its URL for asyncpg.
 
     The first start creates the cluster. Raises EmbeddedServerError where it cannot run, DataDirectoryBusy where
-    another process runs it. It is stopped (fast) at the end, also under cancellation.
+    another process runs it. Where it ends by itself it is started again. It is stopped (fast) at the end, also under
+    cancellation.
     """
-    server = await wait_on(_starting(data_dir, durable=True))
-    try:
-        yield server.url
-    finally:
-        with trio.CancelScope(shield=True):
-            await wait_on(server.stopping())
+    async with keep_running("PostgreSQL", partial(_starting, data_dir, durable=True)) as url:
+        yield url
 
 
 def start_postgres(data_dir: Path, *, durable: bool = True) -> RunningServer:

@@ -7,13 +7,13 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-import trio
-
 from dorami_core.store.datadir import hold, make_private
+from dorami_core.store.embedded.keeping import keep_running
 from dorami_core.store.embedded.process import (
     EmbeddedServerError,
     RunningServer,
@@ -24,7 +24,6 @@ from dorami_core.store.embedded.process import (
     open_log,
     socket_path,
     spawn,
-    wait_on,
 )
 
 SOCKET = "redis.sock"
@@ -36,14 +35,11 @@ async def embedded_redis(data_dir: Path) -> AsyncIterator[str]:
     """Runs redis-server in `data_dir` for the block and yields its URL.
 
     What is written is on disk within a second (append-only file, fsync every second). Raises EmbeddedServerError where
-    it cannot run, DataDirectoryBusy where another process runs it. It is stopped at the end, also under cancellation.
+    it cannot run, DataDirectoryBusy where another process runs it. Where it ends by itself it is started again. It is
+    stopped at the end, also under cancellation.
     """
-    server = await wait_on(_starting(data_dir))
-    try:
-        yield server.url
-    finally:
-        with trio.CancelScope(shield=True):
-            await wait_on(server.stopping())
+    async with keep_running("Redis", partial(_starting, data_dir)) as url:
+        yield url
 
 
 def start_redis(data_dir: Path) -> RunningServer:

@@ -30,6 +30,7 @@ class AccountPages:
             "my.html",
             orders=orders,
             user_view=await site.host.users.find(request.user.id),
+            points=await site.points.balance(request.user.id),
             cart=await site.cart.view(request.user.id),
             places=(await site.queue.list_for(request.user.id, active=True, limit=100)).items,
             added=request.args.get("waiting") == "1",

@@ -6,10 +6,11 @@ from typing import Any, get_args
 
 import attrs
 from dorami_cart.api import CartView
-from dorami_orders.api import OrderView, PaymentMethod, PlaceOrder, flat_fee
+from dorami_orders.api import OrderView, PaymentMethod, PlaceOrder
 
 from dorami_core.hooks import Access, DoramiError, Money, Page, Redirect, Request, Router
 from dorami_storefront.pages.cart import EmptyForm
+from dorami_storefront.pages.points import minor_of
 from dorami_storefront.site import Site
 
 METHODS: tuple[PaymentMethod, ...] = get_args(PaymentMethod)
@@ -31,6 +32,10 @@ class CheckoutForm:
     line1: str = ""
     line2: str = ""
     memo: str = ""
+    points_to_use: str = ""
+    """Major units."""
+    shown: str = ""
+    """What the page named as price of goods and shipping together, in major units."""
 
     def address(self) -> dict[str, str]:
         """Named as the saved address of a user, so that either can fill the other."""
@@ -99,8 +104,18 @@ class CheckoutPages:
         method = next((one for one in METHODS if one == form.payment_method), None)
         if method is None:
             return await self._form(request, cart, form, problem="problem_missing", wrong=["paymentMethod"])
+        try:
+            points = minor_of(form.points_to_use, cart.currency)
+        except DoramiError:
+            return await self._form(request, cart, form, problem="problem_validation_failed", wrong=["pointsToUse"])
+        if form.shown and (cart.subtotal + await self._fee(cart, form)).minor > _typed(form.shown, cart.currency):
+            # The address, or another tab, made it more: nobody orders for more than was read.
+            return await self._form(request, cart, form, problem="problem_sum_changed")
         wish = PlaceOrder(
-            depositor_name=form.depositor_name.strip(), payment_method=method, shipping_address=dict(form.address())
+            depositor_name=form.depositor_name.strip(),
+            payment_method=method,
+            points_to_use=points,
+            shipping_address=dict(form.address()),
         )
         try:
             order = await self._site.orders.create(request.user, wish)
@@ -125,8 +140,10 @@ class CheckoutPages:
         if not cart.items:
             return self._site.page(request, "cart.html", cart=cart, problem=problem, added=False, max_quantity=1)
         info = self._site.orders.shop_info()
-        fee = Money(0, cart.currency) if await self._ships_free(cart) else flat_fee(info, cart.subtotal)
-        free = fee.minor == 0
+        fee = await self._fee(cart, form)
+        balance = max(0, (await self._site.points.balance(request.user.id)).current_balance)
+        usable = min(balance, cart.subtotal.minor)
+        used = min(usable, _typed(form.points_to_use, cart.currency))
         return self._site.page(
             request,
             "checkout.html",
@@ -135,12 +152,20 @@ class CheckoutPages:
             form=form,
             info=info,
             fee=fee,
-            total=cart.subtotal + fee,
-            free=free,
+            balance=balance,
+            usable=Money(usable, cart.currency),
+            used=Money(used, cart.currency),
+            unreduced=cart.subtotal + fee,
+            total=cart.subtotal + fee - Money(used, cart.currency),
             problem=problem,
             wrong=wrong or [],
             countries=[*COUNTRIES, *({form.country} - {*COUNTRIES, ""})],
         )
+
+    async def _fee(self, cart: CartView, form: CheckoutForm) -> Money:
+        if await self._ships_free(cart):
+            return Money(0, cart.currency)
+        return self._site.orders.shipping_fee(cart.subtotal, dict(form.address()))
 
     async def _ships_free(self, cart: CartView) -> bool:
         """As the order will decide: every item's broadcast grants it."""
@@ -170,6 +195,14 @@ class CheckoutPages:
     async def cancel(self, request: Request, form: EmptyForm) -> Redirect:
         order = await self._site.orders.cancel(request.user, request.path_params["orderId"])
         return Redirect(f"/orders/{order.id}")
+
+
+def _typed(text: str, currency: str) -> int:
+    """In minor units; 0 where it is no amount."""
+    try:
+        return minor_of(text, currency)
+    except DoramiError:
+        return 0
 
 
 def step_of(order: OrderView) -> int:

@@ -9,6 +9,7 @@ from dorami_storefront.site import Site
 
 _PAST_SHOWN = 12
 _LISTED = 60
+_CLIPS_SHOWN = 3
 
 
 def register(router: Router, site: Site) -> None:
@@ -29,26 +30,23 @@ class ShopPages:
         upcoming = await streams.upcoming()
         ended = [one for one in await streams.list_all(_LISTED) if one.status == "OFFLINE"]
         past = ended[:_PAST_SHOWN]
+        recent = await self._site.host.recordings.replays(limit=_LISTED, staff=request.principal.is_admin)
         return self._site.page(
             request,
             "home.html",
             live=live,
             upcoming=upcoming,
             past=past,
+            replays={one.stream_key: one.id for one in reversed(recent)},
             covers=await self._covers(request, [*live, *upcoming, *past]),
             viewers={one.stream_key: streams.viewer_count(one.stream_key) for one in live},
         )
 
     async def _covers(self, request: Request, streams: Sequence[StreamView]) -> dict[str, str]:
-        """A broadcast's picture: its own while it is on air, else that of its first product that has one. One read
-        for all."""
-        wanted = {str(one.stream_key) for one in streams}
+        """A broadcast's picture: its own while it is on air, else that of a product."""
         own = {one.stream_key: self._site.thumbnail(request, one) for one in streams}
-        covers: dict[str, str] = {key: url for key, url in own.items() if url is not None}
-        for product in await self._site.catalog.list_store(500):
-            if product.image_url and product.stream_key in wanted:
-                covers.setdefault(product.stream_key, product.image_url)
-        return covers
+        products = await self._site.covers([one.stream_key for one in streams])
+        return products | {key: url for key, url in own.items() if url is not None}
 
     async def live(self, request: Request) -> Page:
         site, key = self._site, request.path_params["streamKey"]
@@ -86,12 +84,14 @@ class ShopPages:
     async def product(self, request: Request) -> Page:
         site = self._site
         product = await site.catalog.get(request.uuid("id", "PRODUCT_NOT_FOUND"))
-        stream = await site.host.streams.find(product.stream_key) if product.stream_key else None
+        on_air = [one for one in await site.host.streams.live() if one.stream_key in product.stream_keys]
+        clips = await site.host.recordings.clips([product.id], _CLIPS_SHOWN, staff=request.principal.is_admin)
         return site.page(
             request,
             "product.html",
             product=product,
-            stream=stream if stream and stream.status in ("LIVE", "INTERRUPTED") else None,
+            clips=clips,
+            stream=on_air[0] if on_air else None,
             colors=[(name, _left(product.variants, color=name)) for name in product.color_options],
             sizes=[(name, _left(product.variants, size=name)) for name in product.size_options],
             problem=site.problem_asked(request),

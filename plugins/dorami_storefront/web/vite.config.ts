@@ -41,6 +41,7 @@ export default defineConfig({
         style: here("./src/style.css"),
         site: here("./src/site.ts"),
         live: here("./src/live.ts"),
+        replay: here("./src/replay.ts"),
         admin: here("./src/admin.ts"),
         restream: here("./src/restream.ts"),
         recordings: here("./src/recordings.ts"),

@@ -163,3 +163,14 @@ async def test_everything_at_once_keeps_the_counters(selling: Any) -> None:
             nursery.start_soon(act, selling.user(), chance.randrange(10**9))
     assert selling.bench.deadlines.statistics().failed == 0
     await selling.check_invariants()
+
+
+async def test_a_hundred_adds_are_many_fewer_transactions(selling: Any) -> None:
+    product = await selling.product(100)
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(selling.add, selling.user(), product)
+    statistics = selling.cart._gathering.statistics()
+    assert statistics.decided == 100
+    assert statistics.batches < 20
+    assert await selling.stock(product) == (100, 100, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -80,3 +81,50 @@ async def test_two_taps_at_once_show_one(selling: Any, pins: Pins) -> None:
         for product in products:
             nursery.start_soon(pins.pin, "live-show", product.id)
     assert await selling.bench.db.fetchval("SELECT count(*) FROM catalog.showings WHERE hidden_at IS NULL") == 1
+
+
+async def test_what_was_shown_on_air_asks_for_a_clip(selling: Any, pins: Pins) -> None:
+    first, second = await selling.product(1), await selling.product(1)
+    await pins.pin("live-show", first.id)
+    await selling.pass_time(60)
+    await pins.pin("live-show", second.id)
+    await selling.pass_time(1)
+    await pins.pin("live-show", None)
+    (clip,) = await selling.bench.db.fetch("SELECT * FROM recordings.clips")
+    (shown, _) = await selling.bench.db.fetch("SELECT * FROM catalog.showings ORDER BY id")
+    assert (clip["subject"], clip["live_id"], clip["status"]) == (first.id, "live-show", "WAITING")
+    assert (clip["since"], clip["until"]) == (shown["shown_at"], shown["hidden_at"])
+
+
+async def test_what_was_shown_before_the_broadcast_has_none(selling: Any, pins: Pins) -> None:
+    selling.bench.streams.put("soon-show", status="PENDING")
+    product = await selling.product(1, stream_key="soon-show")
+    await pins.pin("soon-show", product.id)
+    await selling.pass_time(60)
+    await pins.pin("soon-show", None)
+    assert await selling.bench.db.fetchval("SELECT count(*) FROM recordings.clips") == 0
+
+
+async def test_one_that_is_shown_as_the_broadcast_begins_has_one_from_its_beginning(selling: Any, pins: Pins) -> None:
+    selling.bench.streams.put("soon-show", status="PENDING")
+    product = await selling.product(1, stream_key="soon-show")
+    await pins.pin("soon-show", product.id)
+    stream = selling.bench.streams.put("soon-show")
+    await selling.pass_time(60)
+    async with selling.bench.db.transaction() as tx:
+        await pins.end(tx, stream)
+    assert await selling.bench.db.fetchval("SELECT since FROM recordings.clips") == stream.started_at
+
+
+async def test_showings_of_a_time(selling: Any, pins: Pins) -> None:
+    began = await selling.bench.db.fetchval("SELECT core.now()")
+    products = [await selling.product(1) for _ in range(4)]
+    for product in products:
+        await pins.pin("live-show", product.id)
+        await selling.pass_time(60)
+    await selling.catalog.delete(products[2].id)
+    found = await selling.catalog.showings("live-show", began + timedelta(seconds=90), began + timedelta(hours=1))
+    assert [one.product_id for one in found] == [products[1].id, products[3].id]
+    assert found[0].until is not None
+    assert found[1].until is None
+    assert await selling.catalog.showings("no stream key", began, began) == []

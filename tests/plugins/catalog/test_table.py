@@ -34,8 +34,9 @@ def test_what_was_pasted_from_a_spreadsheet() -> None:
 
 
 def test_csv_with_a_mark_and_columns_in_any_order() -> None:
-    (one,) = read('\ufeffquantity,sort_order,Name,price\r\n5,2,"Bag, big",12.50\r\n', None)
+    (one,) = read('\ufeffquantity,sort_order,Name,price,maxPerBuyer\r\n5,2,"Bag, big",12.50,3\r\n', None)
     assert (one.name, one.price, one.quantity, one.sort_order, one.stream_key) == ("Bag, big", "12.50", 5, 2, None)
+    assert one.max_per_buyer == 3
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import trio
 from dorami_orders.api import OrderFilter
-from dorami_orders.model import OrderBody, fee_of
+from dorami_orders.fees import fee_of
+from dorami_orders.model import OrderBody
 from dorami_orders.states import CHANGES, Step, change_for
 
 from dorami_core.base.errors import DoramiError
@@ -60,6 +61,16 @@ async def test_what_was_ordered_stays_as_it_was(selling: Any) -> None:
     assert [(item.name, str(item.unit_price)) for item in (await selling.orders.get(order.id)).items] == [
         ("니트", "10.00")
     ]
+
+
+async def test_a_named_order_said_again_is_the_same_one(selling: Any) -> None:
+    product, buyer = await selling.product(5), selling.user()
+    await selling.add(buyer, product)
+    order = await selling.order(buyer, key="tap")
+    await selling.add(buyer, product, 2)
+    assert (await selling.order(buyer, key="tap")).id == order.id
+    assert await selling.stock(product) == (5, 2, 1)
+    await refused(selling.order(selling.user(), key="tap"), "CART_EMPTY")
 
 
 async def test_numbers_of_a_day_ascend_in_the_shops_time_zone(selling: Any) -> None:

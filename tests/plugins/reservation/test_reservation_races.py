@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from dorami_catalog.verify import verify
 from dorami_reservation import store
 
 from dorami_core.base.errors import DoramiError
+from dorami_core.testing.host import open_bench
+from tests.plugins.reservation.conftest import Queueing, plugins
 
 
 async def together(*calls: tuple[Any, ...]) -> list[str]:
@@ -47,37 +51,54 @@ async def test_thirty_win_and_the_others_are_numbered(shop: Any) -> None:
     assert await shop.stock(product) == (30, 30, 0)
 
 
-async def rush_for_numbers(shop: Any) -> list[str]:
-    product, _ = await shop.sold_out(1)
-    return await together(*[(shop.wait, shop.user(), product) for _ in range(12)])
+@pytest.fixture
+async def processes(shop: Any, database_url: str, selling_settings: dict[str, Any]) -> AsyncIterator[list[Any]]:
+    """The shop, and two more on the same database: what gathers in one process races with what gathers in another."""
+    async with AsyncExitStack() as stack:
+        others = [
+            await stack.enter_async_context(open_bench(database_url, plugins(), settings=selling_settings))
+            for _ in range(2)
+        ]
+        yield [shop, *(Queueing(bench) for bench in others)]
 
 
-async def test_numbers_have_no_holes_under_a_rush(shop: Any) -> None:
-    assert await rush_for_numbers(shop) == ["OK"] * 12
+async def rush_for_numbers(processes: list[Any]) -> list[str]:
+    product, _ = await processes[0].sold_out(1)
+    return await together(*[(shop.wait, shop.user(), product) for shop in processes * 4])
 
 
-async def test_without_the_lock_a_number_is_given_twice(shop: Any) -> None:
+async def test_numbers_have_no_holes_under_a_rush(processes: list[Any]) -> None:
+    assert await rush_for_numbers(processes) == ["OK"] * 12
+
+
+async def test_without_the_lock_a_number_is_given_twice(shop: Any, processes: list[Any]) -> None:
     """The control: the product is not locked and the number is looked up."""
     await shop.bench.db.execute(
         """CREATE OR REPLACE FUNCTION reservation.join_queue(
-               p_id uuid, p_user uuid, p_product uuid, p_color text, p_size text, p_quantity integer,
-               p_accept_partial boolean, OUT outcome text, OUT variant_id uuid, OUT available integer,
-               OUT existing uuid, OUT product_id uuid, OUT stream_key text, OUT version bigint
+               p_product uuid, p_ids uuid[], p_users uuid[], p_colors text[], p_sizes text[], p_quantities integer[],
+               p_partial boolean[]
+           ) RETURNS TABLE (
+               n bigint, outcome text, variant_id uuid, available integer, existing uuid, stream_key text,
+               product_name text, image_url text, number integer, "position" bigint, created_at timestamptz,
+               version bigint
            ) LANGUAGE plpgsql AS $$
            #variable_conflict use_column
-           DECLARE next integer;
+           DECLARE last integer;
            BEGIN
                SELECT v.id INTO variant_id FROM catalog.variants v WHERE v.product_id = p_product;
-               SELECT count(*) + 1 INTO next FROM reservation.places o WHERE o.product_id = p_product;
+               SELECT count(*) INTO last FROM reservation.places o WHERE o.product_id = p_product;
                PERFORM pg_sleep(0.02);
                INSERT INTO reservation.places (id, user_id, product_id, variant_id, number, product_name, quantity,
                                                accept_partial)
-                 VALUES (p_id, p_user, p_product, variant_id, next, 'x', p_quantity, p_accept_partial);
-               outcome := 'OK';
+                 SELECT w.id, w.user_id, p_product, variant_id, last + w.n, 'x', 1, true
+                 FROM unnest(p_ids, p_users) WITH ORDINALITY AS w (id, user_id, n);
+               RETURN QUERY SELECT w.n, 'FREE', NULL::uuid, 0, NULL::uuid, NULL, NULL, NULL, 0, 0::bigint, core.now(),
+                                   0::bigint
+                            FROM unnest(p_ids) WITH ORDINALITY AS w (id, n);
            END $$"""
     )
     with pytest.raises(ExceptionGroup) as caught:
-        await rush_for_numbers(shop)
+        await rush_for_numbers(processes)
     assert caught.group_contains(Exception, match="numbers_are_given_once", depth=None)
     await shop.bench.db.execute("DELETE FROM reservation.places")
 
@@ -167,7 +188,7 @@ async def test_without_the_counter_of_who_waits_strangers_slip_in(shop: Any) -> 
     assert verify(await shop.catalog.export_show("live-show")).problems != []
     # What was broken here on purpose leaves the show that is checked after each test.
     await shop.bench.db.execute(
-        "UPDATE catalog.variants SET waiting = 1; UPDATE catalog.products SET stream_key = NULL"
+        "UPDATE catalog.variants SET waiting = 1; UPDATE catalog.products SET stream_key = NULL, stream_keys = '{}'"
     )
 
 

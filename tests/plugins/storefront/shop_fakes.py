@@ -9,19 +9,25 @@ from uuid import UUID
 
 import attrs
 from dorami_cart.api import AddAnswer, AddToCart, CartItemView, CartView
-from dorami_catalog.api import ProductVariant, ProductView
+from dorami_catalog.api import ProductVariant, ProductView, Showing
 from dorami_orders.api import OrderFilter, OrderItemView, OrderView, PayAccount, PlaceOrder, ShopInfo
-from dorami_reservation.api import Ahead, JoinQueue, ReservationView
+from dorami_orders.fees import shipping_fee, surcharges_of
 
 from dorami_core.base.ids import GuestId
 from dorami_core.hooks import (
+    Announced,
+    ClipView,
     DoramiError,
     Money,
     Paged,
     Principal,
+    ReplayPart,
+    ReplayView,
     Request,
+    Span,
     StreamKey,
     StreamView,
+    Timeline,
     UserId,
     UserIdentity,
     UserView,
@@ -61,7 +67,9 @@ def product(
         "version": 1,
         "created_at": NOW,
     }
-    return ProductView(**{**values, **changes})
+    values |= changes
+    values.setdefault("stream_keys", [values["stream_key"]] if values["stream_key"] else [])
+    return ProductView(**values)
 
 
 def variant(number: int, color: str | None, size: str | None, available: int) -> ProductVariant:
@@ -224,12 +232,67 @@ class FakeClock:
         return NOW
 
 
+REPLAY = UUID(int=70)
+
+
+def replay(**changes: Any) -> ReplayView:
+    began = NOW - timedelta(days=1)
+    unix_ms = round(began.timestamp() * 1000)
+    values: dict[str, Any] = {
+        "id": REPLAY,
+        "stream_key": StreamKey("past"),
+        "title": "지난 <방송>",
+        "started_at": began,
+        "duration_ms": 3_723_000,
+        "public": True,
+        "ended_at": began + timedelta(seconds=3800),
+        "parts": [
+            ReplayPart(number=1, starts_ms=0, duration_ms=3_600_000, video_url="/api/replays/x/parts/1"),
+            ReplayPart(number=2, starts_ms=3_600_000, duration_ms=123_000, video_url="/api/replays/x/parts/2"),
+        ],
+        "timeline": Timeline([Span(0, unix_ms, 3_600_000), Span(3_600_000, unix_ms + 3_677_000, 123_000)]),
+    }
+    return ReplayView(**{**values, **changes})
+
+
+@attrs.define
+class FakeRecordings:
+    """As `hooks.Recordings`: what is not public is for staff."""
+
+    found: list[ReplayView] = attrs.Factory(list)
+    cuts: list[ClipView] = attrs.Factory(list)
+    soon_gone: Announced = attrs.Factory(lambda: Announced(0, None))
+
+    async def replay(self, replay_id: UUID, *, staff: bool = False) -> ReplayView:
+        for one in self.found:
+            if one.id == replay_id and (one.public or staff):
+                return one
+        raise DoramiError("REPLAY_NOT_FOUND")
+
+    async def replay_of(self, stream_key: str, *, staff: bool = False) -> ReplayView | None:
+        return next((one for one in self.found if one.stream_key == stream_key and (one.public or staff)), None)
+
+    async def replays(
+        self, *, stream_key: str | None = None, after: UUID | None = None, limit: int = 50, staff: bool = False
+    ) -> Sequence[ReplayView]:
+        shown = [one for one in self.found if one.public or staff]
+        begin = 0 if after is None else [one.id for one in shown].index(after) + 1
+        return shown[begin : begin + limit]
+
+    async def clips(self, subjects: Sequence[UUID], limit: int = 20, *, staff: bool = False) -> Sequence[ClipView]:
+        return [one for one in self.cuts if one.subject in subjects][:limit]
+
+    async def announced(self) -> Announced:
+        return self.soon_gone
+
+
 @attrs.define
 class FakeHost:
     """What the pages use of a host."""
 
     streams: FakeStreams = attrs.Factory(FakeStreams)
     users: FakeUsers = attrs.Factory(FakeUsers)
+    recordings: FakeRecordings = attrs.Factory(FakeRecordings)
     clock: FakeClock = attrs.Factory(FakeClock)
     currency: str = "USD"
     timezone: str = "Asia/Seoul"
@@ -240,6 +303,10 @@ class FakeHost:
 @attrs.define
 class FakeCatalog:
     products: list[ProductView] = attrs.Factory(list)
+    shown: list[Showing] = attrs.Factory(list)
+
+    async def showings(self, stream_key: str, since: datetime, until: datetime) -> list[Showing]:
+        return self.shown
 
     async def get(self, product_id: UUID) -> ProductView:
         for one in self.products:
@@ -248,7 +315,7 @@ class FakeCatalog:
         raise DoramiError("PRODUCT_NOT_FOUND")
 
     async def list_for_stream(self, stream_key: str) -> list[ProductView]:
-        return [one for one in self.products if one.stream_key == stream_key]
+        return [one for one in self.products if stream_key in one.stream_keys]
 
     async def pinned(self, stream_key: str) -> UUID | None:
         return self.products[0].id if self.products else None
@@ -298,6 +365,7 @@ class FakeOrders:
     found: list[OrderView] = attrs.Factory(list)
     refuse: str | None = None
     placed: list[PlaceOrder] = attrs.Factory(list)
+    sent: list[tuple[object, ...]] = attrs.Factory(list)
 
     async def create(self, user: UserIdentity, wish: PlaceOrder) -> OrderView:
         if self.refuse:
@@ -330,7 +398,16 @@ class FakeOrders:
         return await self.get(order_id)
 
     async def cancel(self, user: UserIdentity, order_id: str) -> OrderView:
+        if self.refuse:
+            raise DoramiError(self.refuse)
         return await self.get_for(user.id, order_id)
+
+    async def set_shipping(self, order_id: str, *sent: object) -> OrderView:
+        self.sent.append(sent)
+        return await self.confirm_payment(order_id)
+
+    def shipping_fee(self, subtotal: Money, address: dict[str, Any]) -> Money:
+        return shipping_fee(self.shop_info(), subtotal, address)
 
     def shop_info(self) -> ShopInfo:
         return ShopInfo(
@@ -342,56 +419,10 @@ class FakeOrders:
             ],
             shipping_fee=usd(500),
             free_shipping_from=None,
+            surcharges=surcharges_of(["KR jeju 3.00", "US AK,HI 10.00"], "USD"),
             unpaid_seconds=86400,
             server_time=NOW,
         )
-
-
-def place(number: int, of: ProductView, **changes: Any) -> ReservationView:
-    values: dict[str, Any] = {
-        "id": UUID(int=900 + number),
-        "user_id": USER,
-        "product_id": of.id,
-        "variant_id": UUID(int=1000 + number),
-        "stream_key": of.stream_key,
-        "product_name": of.name,
-        "image_url": of.image_url,
-        "color": None,
-        "size": None,
-        "quantity": 1,
-        "accept_partial": True,
-        "reservation_number": 7,
-        "status": "WAITING",
-        "position": 4,
-        "ahead": [Ahead(quantity=1, expires_at=NOW + timedelta(minutes=3))],
-        "promoted_quantity": None,
-        "item_id": None,
-        "promoted_at": None,
-        "expires_at": None,
-        "created_at": NOW,
-        "server_time": NOW,
-    }
-    return ReservationView(**{**values, **changes})
-
-
-@attrs.define
-class FakeQueue:
-    places: list[ReservationView] = attrs.Factory(list)
-    refuse: str | None = None
-    said: list[object] = attrs.Factory(list)
-
-    async def list_for(self, user_id: UserId, **_: object) -> Paged:
-        return Paged(list(self.places), None)
-
-    async def join(self, user: UserIdentity, wish: JoinQueue) -> None:
-        if self.refuse:
-            raise DoramiError(self.refuse)
-        self.said.append(wish)
-
-    async def leave(self, user_id: UserId, reservation_id: UUID) -> None:
-        if self.refuse:
-            raise DoramiError(self.refuse)
-        self.said.append(reservation_id)
 
 
 def request(

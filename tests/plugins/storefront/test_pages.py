@@ -7,17 +7,22 @@ from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import attrs
+import points_fakes
 import pytest
+import queue_fakes
 import shop_fakes as fakes
 from dorami_reservation.api import JoinQueue
 from dorami_storefront.assets import Assets, BundleMissing
-from dorami_storefront.pages import account, admin, cart, checkout, shop, waiting
+from dorami_storefront.pages import account, admin, cart, checkout, order_desk, points, replay, shop, waiting
 from dorami_storefront.site import Site, same_site_path
 from dorami_storefront.texts import Texts
-from shop_fakes import FakeCart, FakeCatalog, FakeHost, FakeOrders, FakeQueue, FakeStreams, request
+from points_fakes import FakePoints
+from queue_fakes import FakeQueue
+from shop_fakes import FakeCart, FakeCatalog, FakeHost, FakeOrders, FakeRecordings, FakeStreams, request
 
 from dorami_core.hooks import DoramiError, Page, Redirect, Request, Templates
 from dorami_core.web.router import PageRoute, WebRouter
@@ -68,7 +73,8 @@ class Checked(HTMLParser):
 
 
 def make_site(**changes: Any) -> Site:
-    names = ("style.css", "icons.svg", "site.ts", "live.ts", "admin.ts", "restream.ts", "recordings.ts")
+    scripts = ("site", "live", "replay", "admin", "restream", "recordings")
+    names = ("style.css", "icons.svg", *(f"{script}.ts" for script in scripts))
     knit = fakes.knit()
     streams = FakeStreams(
         [
@@ -78,7 +84,7 @@ def make_site(**changes: Any) -> Site:
         ]
     )
     values: dict[str, Any] = {
-        "host": FakeHost(streams=streams),
+        "host": FakeHost(streams=streams, recordings=FakeRecordings([fakes.replay()])),
         "catalog": FakeCatalog([knit, fakes.product(2, "비니", available=0)]),
         "cart": FakeCart([fakes.cart_item(1, knit, color="블랙"), fakes.cart_item(2, knit, left_s=None)]),
         "orders": FakeOrders(
@@ -89,8 +95,8 @@ def make_site(**changes: Any) -> Site:
         ),
         "queue": FakeQueue(
             [
-                fakes.place(1, knit, color="블랙", size="M"),
-                fakes.place(
+                queue_fakes.place(1, knit, color="블랙", size="M"),
+                queue_fakes.place(
                     2,
                     knit,
                     status="PROMOTED",
@@ -103,6 +109,15 @@ def make_site(**changes: Any) -> Site:
                 ),
             ]
         ),
+        "points": FakePoints(
+            1250,
+            [
+                points_fakes.entry(1, "EARNED_ORDER", 1300),
+                points_fakes.entry(2, "ADJUSTED", -50, reason="착오"),
+                points_fakes.entry(3, "USED_ORDER", -700),
+            ],
+            [points_fakes.proof()],
+        ),
         "assets": Assets({name: f"/static/dorami_storefront/dist/{name}" for name in names}),
         "texts": Texts.load(PACKAGE / "messages"),
     }
@@ -111,7 +126,7 @@ def make_site(**changes: Any) -> Site:
 
 def routes(site: Site) -> dict[tuple[str, str], PageRoute]:
     router = WebRouter()
-    for pages in (shop, cart, checkout, account, admin, waiting):
+    for pages in (shop, replay, cart, checkout, account, admin, order_desk, points, waiting):
         pages.register(router, site)
     return {(route.method, route.path): route for route in router.page_routes}
 
@@ -156,9 +171,9 @@ def check(html: str, lang: str) -> None:
     assert seen.titles == 1
     assert len(seen.ids) == len(set(seen.ids))
     assert seen.icons <= ICONS
-    assert not re.search(r">\s*(js|problem|status|order|admin|live|home|step|my|pay)_[a-z_]+\s*<", html), (
-        "a key without a text"
-    )
+    assert not re.search(
+        r">\s*(js|problem|status|order|admin|live|home|step|my|pay|replays?|recordings)_[a-z_]+\s*<", html
+    ), "a key without a text"
 
 
 EVERY_PAGE = [
@@ -168,6 +183,9 @@ EVERY_PAGE = [
     ("/live/demo", None),
     ("/live/soon", None),
     ("/live/past", None),
+    ("/replays", None),
+    (f"/replays/{fakes.REPLAY}", None),
+    (f"/replays/{fakes.REPLAY}", "ADMIN"),
     ("/store", None),
     (f"/products/{UUID(int=1)}", None),
     (f"/products/{UUID(int=2)}", None),
@@ -176,11 +194,14 @@ EVERY_PAGE = [
     ("/orders/ORD-20261123-00001", "USER"),
     ("/orders/ORD-20261122-00002", "USER"),
     ("/my", "USER"),
+    ("/my/points", "USER"),
     ("/login", None),
     ("/admin", "ADMIN"),
     ("/admin/streams/demo", "ADMIN"),
     ("/admin/streams/past", "ADMIN"),
     ("/admin/orders", "ADMIN"),
+    ("/admin/points", "ADMIN"),
+    (f"/admin/points?user={fakes.USER}", "ADMIN"),
     ("/admin/chat", "ADMIN"),
     ("/admin/restream", "ADMIN"),
     ("/admin/recordings", "ADMIN"),
@@ -190,7 +211,8 @@ EVERY_PAGE = [
 @pytest.mark.parametrize("lang", ["ko", "en"])
 @pytest.mark.parametrize(("path", "who"), EVERY_PAGE)
 async def test_every_page_keeps_the_rules(path: str, who: str | None, lang: str) -> None:
-    page = await get(make_site(), path, who=who, lang=lang)
+    path, _, query = path.partition("?")
+    page = await get(make_site(), path, who=who, lang=lang, args=dict(parse_qsl(query)))
     html = render(page, request(path, who=who, lang=lang))
     check(html, lang)
     picture = "8080/hls/demo.jpg" if path == "/live/demo" else "8000/static/"
@@ -204,11 +226,13 @@ async def test_every_page_keeps_the_rules(path: str, who: str | None, lang: str)
         ("/store", "store_empty"),
         ("/cart", "cart_empty"),
         ("/my", "my_empty"),
+        ("/my/points", "points_empty"),
         ("/admin", "admin_none"),
+        ("/admin/points", "points_none"),
     ],
 )
 async def test_an_empty_page_says_what_to_do(path: str, empty: str) -> None:
-    site = make_site(host=FakeHost(), catalog=FakeCatalog(), cart=FakeCart(), orders=FakeOrders())
+    site = make_site(host=FakeHost(), catalog=FakeCatalog(), cart=FakeCart(), orders=FakeOrders(), points=FakePoints())
     html = render(await get(site, path, who="ADMIN"), request(path, who="ADMIN"))
     check(html, "ko")
     assert site.texts.by_lang["ko"][empty] in html
@@ -285,6 +309,7 @@ async def test_adding_goes_to_the_cart_and_a_refusal_back_to_the_product() -> No
         "color": "블랙",
         "size": "S",
         "wait": False,
+        "stream_key": None,
         "client_id": None,
     }
     site.cart.refuse = "INSUFFICIENT_STOCK"
@@ -383,7 +408,7 @@ async def test_another_ones_order_does_not_exist_but_staff_sees_it() -> None:
 
 async def test_staff_confirms_a_payment_and_keeps_the_filter() -> None:
     site = make_site()
-    form = {"back": "PENDING_PAYMENT"}
+    form = {"back": "status=PENDING_PAYMENT&nonsense=1"}
     answer = await post(site, "/admin/orders/ORD-20261123-00001/confirm", form, who="ADMIN")
     assert answer == Redirect("/admin/orders?status=PENDING_PAYMENT&confirmed=ORD-20261123-00001")
     page = await get(site, "/admin/orders", who="ADMIN", args={"status": "PAID"})

@@ -11,8 +11,10 @@ from typing import get_args
 import dorami_storefront
 import pytest
 from dorami_orders.api import OrderStatus, PaymentMethod, ShippingStatus
+from dorami_points.api import EntryKind
 
 from dorami_core.hooks.host import StreamStatus
+from dorami_core.ingest.meter import Verdict
 from dorami_core.restream.model import Platform, RunStatus
 
 PACKAGE = Path(dorami_storefront.__file__).parent
@@ -25,9 +27,14 @@ BUILT = re.compile(r'\bt\("([a-z0-9_]+_)" ~|`([a-z0-9_]+_)\$\{')
 TOLD_CAUSES = ("UNREACHABLE", "REFUSED", "LOST", "STALLED", "OVER_LIMIT", "WORKER")
 
 
+SENTENCE = re.compile(r'return \["(js_[a-z0-9_]+)", \{')
+
+
 def used(files: list[Path]) -> set[str]:
     text = "\n".join(file.read_text("utf-8") for file in files)
-    return set(NAMED.findall(text)) | {key for pair in CHOSEN.findall(text) for key in pair}
+    return (
+        set(NAMED.findall(text)) | set(SENTENCE.findall(text)) | {key for pair in CHOSEN.findall(text) for key in pair}
+    )
 
 
 def built() -> set[str]:
@@ -38,10 +45,16 @@ def built() -> set[str]:
         "order_head_shipping_": get_args(ShippingStatus),
         "my_line_": get_args(ShippingStatus),
         "pay_": get_args(PaymentMethod),
+        "points_": get_args(EntryKind),
+        "shipping_": get_args(ShippingStatus),
+        "region_": ["jeju", "islands"],
         "step_": ["pay", "check", "send", "arrive"],
         "js_platform_": get_args(Platform),
         "js_restream_": get_args(RunStatus),
         "js_cause_": TOLD_CAUSES,
+        "js_signal_": get_args(Verdict),
+        "js_signal_advice_": ["SLOW", "LONG_KEYFRAMES", "SILENT"],
+        "js_signal_refused_": ["video", "audio"],
     }
     texts = [file.read_text("utf-8") for file in [*TEMPLATES, *SCRIPTS]]
     prefixes = {prefix for text in texts for pair in BUILT.findall(text) for prefix in pair if prefix}

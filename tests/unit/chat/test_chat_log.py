@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -141,3 +142,24 @@ async def test_the_same_row_twice_is_one(chat: ChatRoom) -> None:
     await chat.log.write()
     assert await rows(chat) == 1
     assert user_principal().user is not None
+
+
+async def test_a_replay_reads_what_was_said_in_a_time_and_not_taken_back(chat: ChatRoom) -> None:
+    for number in (*range(10), 3000):
+        chat.log.add(line(number))
+    await chat.log.write()
+    gone = UUID(int=1004)
+    await chat.db.execute("INSERT INTO chat.deletions VALUES ($1, $2, core.now())", gone, UUID(int=1))
+    since, until = (datetime.fromisoformat(line(number).timestamp) for number in (2, 8))
+
+    async def said(after: UUID | None, limit: int) -> list[int]:
+        return [one.seq for one in await chat.log.between(LIVE, since, until, after, limit)]
+
+    assert await said(None, 100) == [2, 3, 5, 6, 7, 8]
+    assert await said(None, 2) == [2, 3]
+    assert await said(UUID(int=1003), 2) == [5, 6]
+    assert await said(gone, 2) == [5, 6], "the message of a cursor may be taken back meanwhile"
+    assert await said(UUID(int=77), 2) == []
+    assert [one.seq for one in await chat.log.before(LIVE, since, until, 3)] == [5, 6, 7]
+    assert [one.seq for one in await chat.log.before(LIVE, since, until, 100)] == [2, 3, 5, 6, 7]
+    assert await chat.log.between(OTHER, since, until, None, 10) == []

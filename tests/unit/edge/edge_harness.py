@@ -6,7 +6,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class VideoFolder:
         self.viewer_came = trio.Event()
         self.end = trio.Event()
         self.left = trio.Event()
+        self.waiting = 0
+        self.news = trio.Event()
 
     async def serve_flv(self, stream_key: str, sink: ByteSink) -> None:
         if stream_key != "demo-stream":
@@ -74,9 +76,31 @@ class VideoFolder:
         finally:
             self.left.set()
 
-    def hls_file(self, name: str) -> Path | None:
+    async def read(self, name: str, query: Mapping[str, str], gone: Callable[[], Awaitable[None]]) -> bytes:
+        """With `_HLS_msn` after `news`."""
         path = self.folder / name
-        return path if path.is_file() else None
+        if not path.is_file():
+            raise DoramiError("NOT_FOUND")
+        if "_HLS_msn" in query:
+            self.waiting += 1
+            try:
+                await self._wait(gone)
+            finally:
+                self.waiting -= 1
+        return path.read_bytes()
+
+    async def _wait(self, gone: Callable[[], Awaitable[None]]) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                await gone()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+            await self.news.wait()
+            nursery.cancel_scope.cancel()
+        if not self.news.is_set():
+            raise trio.ClosedResourceError
 
 
 @attrs.frozen

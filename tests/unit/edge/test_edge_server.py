@@ -68,9 +68,9 @@ def folder(tmp_path: Path) -> Path:
     hls = tmp_path / "hls"
     hls.mkdir()
     (hls / "demo-stream.m3u8").write_text("#EXTM3U\n")
-    (hls / "demo-stream-1.ts").write_bytes(b"G" * 300_000)
+    (hls / "demo-stream-s1.m4s").write_bytes(b"G" * 300_000)
     (hls / "init.mp4").write_bytes(b"ftyp")
-    (tmp_path / "secret.ts").write_text("secret")
+    (tmp_path / "secret.m4s").write_text("secret")
     return hls
 
 
@@ -81,27 +81,27 @@ async def test_playlists_and_segments(folder: Path) -> None:
             assert (reply.status, reply.body) == (200, b"#EXTM3U\n")
             assert reply.headers["content-type"] == "application/vnd.apple.mpegurl"
             assert reply.headers["cache-control"] == "no-cache"
-        reply = await ask(edge, "/live/demo-stream-1.ts")
-        assert (reply.headers["content-type"], len(reply.body)) == ("video/mp2t", 300_000)
+        reply = await ask(edge, "/live/demo-stream-s1.m4s")
+        assert (reply.headers["content-type"], len(reply.body)) == ("video/mp4", 300_000)
         assert "max-age=60" in reply.headers["cache-control"]
         assert (await ask(edge, "/hls/init.mp4")).headers["content-type"] == "video/mp4"
-        reply = await ask(edge, "/hls/demo-stream-1.ts", "HEAD")
+        reply = await ask(edge, "/hls/demo-stream-s1.m4s", "HEAD")
         assert (reply.status, reply.headers["content-length"]) == (200, "300000")
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "/hls/../secret.ts",
-        "/hls/..%2fsecret.ts",
-        "/hls/%2e%2e/secret.ts",
-        "/hls/.ts",
-        "/hls/..ts",
-        "/hls/a..ts",
-        "/hls/.hidden.ts",
-        "/hls/none.ts",
+        "/hls/../secret.m4s",
+        "/hls/..%2fsecret.m4s",
+        "/hls/%2e%2e/secret.m4s",
+        "/hls/.m4s",
+        "/hls/..m4s",
+        "/hls/a..m4s",
+        "/hls/.hidden.m4s",
+        "/hls/none.m4s",
         "/hls/demo-stream.txt",
-        "/hls/" + "a" * 200 + ".ts",
+        "/hls/" + "a" * 200 + ".m4s",
         "/hls/",
         "/nothing",
         "/live/UPPER.flv",

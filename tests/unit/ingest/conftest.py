@@ -25,5 +25,6 @@ def _within_limit(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitab
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if isinstance(item, pytest.Function) and item.path.parent == _HERE and inspect.iscoroutinefunction(item.obj):
+        is_ours = isinstance(item, pytest.Function) and item.path.parent == _HERE
+        if is_ours and item.get_closest_marker("soak") is None and inspect.iscoroutinefunction(item.obj):
             item.obj = _within_limit(item.obj)

@@ -33,6 +33,8 @@ class Recorder:
         self.request = request
         self.packets: list[MediaPacket] = []
         self.finished = False
+        self.round_trips: list[float] = []
+        self.refused_codec: tuple[MediaKind, str] | None = None
         self.error: Exception | None = None
         self.left = trio.Event()
         self._cut = trio.Event()
@@ -49,6 +51,14 @@ class Recorder:
     def finish(self) -> None:
         self.finished = True
 
+    def note_round_trip(self, seconds: float) -> None:
+        self.round_trips.append(seconds)
+        self._news.set()
+        self._news = trio.Event()
+
+    def note_codec(self, kind: MediaKind, codec: str) -> None:
+        self.refused_codec = kind, codec
+
     async def wait_cut(self) -> str:
         await self._cut.wait()
         return self._reason
@@ -59,6 +69,10 @@ class Recorder:
 
     async def wait_packets(self, count: int) -> None:
         while len(self.packets) < count:
+            await self._news.wait()
+
+    async def wait_round_trip(self) -> None:
+        while not self.round_trips:
             await self._news.wait()
 
 

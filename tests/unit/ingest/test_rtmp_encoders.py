@@ -9,17 +9,21 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
+import av
 import pytest
 import structlog
 import trio
 from rtmp_parts import SECRET, FakeGate, Recorder
 
-from dorami_core.base.settings import RtmpSettings
+from dorami_core.base.settings import MediaSettings, RtmpSettings
 from dorami_core.ingest import amf0
+from dorami_core.ingest.codecs import codec_name
 from dorami_core.ingest.server import RtmpServer
+from dorami_core.media.hub import open_relay_hub
 from dorami_core.media.packets import MediaKind, MediaPacket
 
 FRAMES = 60
@@ -35,14 +39,33 @@ for packet in source.demux():
         target.mux(packet)
 target.close()
 """
-_PYAV_HEVC = """
+_PYAV_CODECS = """
 import sys, av
-target = av.open(sys.argv[1], "w", format="flv")
-stream = target.add_stream("libx265", rate=30, options={"preset": "ultrafast", "x265-params": "log-level=none"})
-stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-for number in range(3000):
-    for packet in stream.encode(av.VideoFrame(320, 180, "yuv420p")):
-        target.mux(packet)
+url, codec, sound, count = sys.argv[1:]
+options = {"libx265": {"preset": "ultrafast", "x265-params": "log-level=none:keyint=30"}}
+options |= {"libsvtav1": {"preset": "12", "svtav1-params": "keyint=30:lookahead=0"}}
+options |= {"libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}}
+target = av.open(url, "w", format="flv")
+video = target.add_stream(codec, rate=30, options=options.get(codec, {}))
+video.width, video.height, video.pix_fmt, video.gop_size = 320, 180, "yuv420p", 30
+audio = target.add_stream(sound, rate=48000, layout="stereo")
+with av.open("testsrc=size=320x180:rate=30[out0];sine=sample_rate=48000[out1]", format="lavfi") as source:
+    resampler = av.AudioResampler(audio.format or "s16", "stereo", 48000, frame_size=audio.frame_size or 960)
+    pictures = 0
+    for frame in source.decode():
+        if isinstance(frame, av.VideoFrame):
+            pictures += 1
+            if pictures > int(count):
+                break
+            frame = frame.reformat(format="yuv420p")
+            frame.pict_type = 0
+            target.mux(video.encode(frame))
+        else:
+            for part in resampler.resample(frame):
+                target.mux(audio.encode(part))
+target.mux(video.encode(None))
+target.mux(audio.encode(None))
+target.close()
 """
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg here")
@@ -235,8 +258,8 @@ async def test_cut_reaches_the_encoder(clip: Path) -> None:
 @needs_ffmpeg
 @pytest.mark.parametrize(
     ("codecs", "advice"),
-    [(["-c:v", "flv1", "-an"], "H.263"), (["-vn", "-c:a", "libmp3lame"], "MP3")],
-    ids=["h263", "mp3"],
+    [(["-c:v", "flv1", "-an"], "H.263"), (["-vn", "-c:a", "libspeex", "-ar", "16000", "-ac", "1"], "Speex")],
+    ids=["h263", "speex"],
 )
 async def test_other_codecs_are_named(clip: Path, codecs: list[str], advice: str) -> None:
     async with open_studio() as studio:
@@ -247,14 +270,75 @@ async def test_other_codecs_are_named(clip: Path, codecs: list[str], advice: str
         await studio.gate.last.left.wait()
         assert not studio.gate.last.finished
         assert [packet for packet in studio.gate.last.packets if packet.kind is not MediaKind.DATA] == []
+        assert studio.gate.last.refused_codec is not None
+        assert advice in studio.gate.last.refused_codec[1]
 
 
-async def test_enhanced_rtmp_is_named() -> None:
+def pyav_codecs(url: str, video: str, audio: str, frames: int) -> list[str]:
+    return [sys.executable, "-c", _PYAV_CODECS, url, video, audio, str(frames)]
+
+
+@pytest.mark.parametrize(
+    ("video", "audio", "names"),
+    [
+        ("libx265", "libopus", ("HEVC", "Opus")),
+        ("libsvtav1", "aac", ("AV1", "AAC")),
+        ("libx264", "libmp3lame", ("H.264", "MP3")),
+    ],
+)
+async def test_what_the_player_takes_is_relayed_and_kept(
+    video: str, audio: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """Published by FFmpeg (in PyAV), relayed, and what somebody who joins late is sent can be decoded, and recorded."""
+    async with open_studio() as studio:
+        done = await studio.run(*pyav_codecs(studio.url(), video, audio, FRAMES))
+        assert done.returncode == 0, done.stderr
+        await studio.gate.last.left.wait()
+        packets = studio.gate.last.packets
+    assert studio.server.statistics().protocol_errors == 0
+    for kind, name in zip((MediaKind.VIDEO, MediaKind.AUDIO), names, strict=True):
+        assert {codec_name(packet) for packet in packets if packet.kind is kind} == {name}
+    pictures = [p for p in packets if p.kind is MediaKind.VIDEO and not p.is_sequence_header and not p.ends_sequence]
+    assert len(pictures) == FRAMES
+    assert [p.timestamp_ms for p in pictures] == sorted(p.timestamp_ms for p in pictures)
+    if names[0] == "H.264":
+        assert len({p.payload[2:5] for p in pictures}) > 1, "B-frames: composition times come through"
+    keys = [number for number, packet in enumerate(pictures) if packet.is_keyframe]
+    assert keys[0] == 0
+    assert GOP - 2 < keys[-1] <= GOP, "x265 puts pictures that are shown before it behind it"
+    async with open_relay_hub(MediaSettings()) as hub:
+        relay = hub.open("key")
+        relay.begin_source()
+        for packet in packets:
+            relay.write(packet)
+        with trio.fail_after(20):
+            while relay.statistics().rounds == 0:
+                await trio.sleep(0.01)
+        with hub.subscribe("key") as subscription:
+            data = await subscription.__anext__()
+    file = tmp_path / "kept.mp4"
+    worker = [sys.executable, "-m", "dorami_core.media.workers.record", str(file)]
+    await trio.run_process(worker, stdin=data, capture_stdout=True)
+    for source in (BytesIO(data), str(file)):
+        with av.open(source) as late:
+            decoded = list(late.decode(late.streams.video[0], late.streams.audio[0]))
+        assert sum(isinstance(frame, av.VideoFrame) for frame in decoded) >= FRAMES - GOP
+        assert any(isinstance(frame, av.AudioFrame) for frame in decoded)
+
+
+@pytest.mark.parametrize(
+    ("video", "audio", "sentence"),
+    [
+        ("libvpx-vp9", "aac", "The video is VP9, which is not taken here: set the encoder's video codec to H.264."),
+        ("libx264", "flac", "The sound is FLAC, which is not taken here: set the encoder's audio codec to AAC."),
+    ],
+)
+async def test_what_the_player_does_not_take_is_named(video: str, audio: str, sentence: str) -> None:
     async with open_studio() as studio:
         with structlog.testing.capture_logs() as logs:
-            done = await studio.run(sys.executable, "-c", _PYAV_HEVC, studio.url())
+            done = await studio.run(*pyav_codecs(studio.url(), video, audio, 3000))
             await studio.gate.last.left.wait()
         assert done.returncode != 0
-        sentences = [line["sentence"] for line in logs if line.get("cause") == "codec"]
-        assert sentences == ["The video is HEVC, which is not taken here: set the encoder's video codec to H.264."]
+        assert [line["sentence"] for line in logs if line.get("cause") == "codec"] == [sentence]
         assert not studio.gate.last.finished
+        assert studio.gate.last.refused_codec is not None

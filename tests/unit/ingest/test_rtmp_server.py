@@ -114,6 +114,16 @@ async def test_start_is_said_after_the_gate(nursery: trio.Nursery) -> None:
         assert gate.entered.is_set()
 
 
+async def test_the_round_trip_is_measured(nursery: trio.Nursery) -> None:
+    gate = FakeGate()
+    port = await start(nursery, make_server(gate))
+    publisher = await open_publisher(nursery, HOST, port, "key", SECRET)
+    await publisher.send(video())
+    await gate.last.wait_round_trip()
+    assert 0 < gate.last.round_trips[0] < 60
+    await publisher.close()
+
+
 async def test_media_sent_without_waiting_is_not_lost(nursery: trio.Nursery) -> None:
     gate = FakeGate()
     port = await start(nursery, make_server(gate))

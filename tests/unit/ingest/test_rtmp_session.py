@@ -19,6 +19,7 @@ from dorami_core.ingest.commands import Command
 from dorami_core.ingest.handshake import ClientHandshake, ServerHandshake
 from dorami_core.ingest.messages import Message, MessageType, RtmpProtocolError
 from dorami_core.ingest.session import (
+    CodecRefused,
     Event,
     MediaReceived,
     PublishFinished,
@@ -278,20 +279,25 @@ def test_what_is_no_picture_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("type_id", "payload", "codec", "advice"),
     [
-        (9, b"\x1c\x01\x00\x00\x00hevc", "HEVC", "H.264"),
-        (9, b"\x90hvc1more", "HEVC", "H.264"),
-        (9, b"\x90av01more", "AV1", "H.264"),
-        (9, b"\x97avc1more", "Enhanced RTMP", "H.264"),
+        (9, b"\x90vp09more", "VP9", "H.264"),
+        (9, b"\x97avc1more", "several tracks", "H.264"),
+        (9, b"\x91avc1more", "Enhanced RTMP", "H.264"),
+        (9, b"\x96\x10hvc1more", "several tracks", "H.264"),
+        (9, b"\x90hv", "hv", "H.264"),
         (9, b"\x12\x00\x00", "H.263", "H.264"),
         (9, b"\x1f\x00\x00", "codec 15", "H.264"),
-        (8, b"\x2f\x00\x00", "MP3", "AAC"),
-        (8, b"\x90Opusmore", "Opus", "AAC"),
+        (8, b"\xb2\x00\x00", "Speex", "AAC"),
+        (8, b"\x90fLaCmore", "FLAC", "AAC"),
+        (8, b"\x95\x01Opusmore", "several tracks", "AAC"),
+        (8, b"\x90", "''", "AAC"),
     ],
 )
 def test_other_codecs_end_it_with_a_sentence(type_id: int, payload: bytes, codec: str, advice: str) -> None:
     peer = Peer()
     peer.publish()
-    (event,) = peer.message(type_id, payload)
+    refused, event = peer.message(type_id, payload)
+    assert isinstance(refused, CodecRefused)
+    assert codec in refused.codec
     assert isinstance(event, SessionEnded)
     assert event.cause == "codec"
     assert codec in event.sentence
@@ -299,6 +305,44 @@ def test_other_codecs_end_it_with_a_sentence(type_id: int, payload: bytes, codec
     (status,) = peer.answers()
     assert status.info()["description"] == event.sentence
     assert peer.message(MessageType.VIDEO, FRAME) == []
+
+
+@pytest.mark.parametrize(
+    ("type_id", "payload", "is_header", "is_key"),
+    [
+        (9, b"\x90hvc1config", True, False),
+        (9, b"\x91hvc1\x00\x00\x00frame", False, True),
+        (9, b"\xa1hvc1\x00\x00\x00frame", False, False),
+        (9, b"\x93hvc1frame", False, True),
+        (9, b"\xa3hvc1frame", False, False),
+        (9, b"\x94hvc1colours", False, False),
+        (9, b"\x90av01config", True, False),
+        (9, b"\x91av01frame", False, True),
+        (9, b"\x1c\x00\x00\x00\x00config", True, False),
+        (9, b"\x1c\x01\x00\x00\x00frame", False, True),
+        (9, b"\x2c\x01\x00\x00\x00frame", False, False),
+        (8, b"\x90Opushead", True, False),
+        (8, b"\x91Opussound", False, False),
+        (8, b"\x2fsound", False, False),
+    ],
+)
+def test_enhanced_rtmp_hevc_and_mp3_are_taken(type_id: int, payload: bytes, is_header: bool, is_key: bool) -> None:
+    """Bytes by Enhanced RTMP v2, "Enhanced Video" and "Enhanced Audio"; FLV 10.1 for MP3, and HEVC as number 12."""
+    peer = Peer()
+    peer.publish()
+    (event,) = peer.message(type_id, payload)
+    assert isinstance(event, MediaReceived)
+    assert event.packet.payload == payload
+    assert (event.packet.is_sequence_header, event.packet.is_keyframe) == (is_header, is_key)
+
+
+@pytest.mark.parametrize("payload", [b"\xd0\x00", b"\xd3hvc1\x01", b"\x91hvc1", b"\x92av01"])
+def test_what_is_no_enhanced_picture_is_left_out(payload: bytes) -> None:
+    """Command frames, and packets that end with their codec."""
+    peer = Peer()
+    peer.publish()
+    assert peer.message(MessageType.VIDEO, payload) == []
+    assert peer.session.ignored_messages == 1
 
 
 def test_aggregate_is_split() -> None:

@@ -69,10 +69,11 @@ class ListSink:
         self.aborted: str | None = None
         self.gone = trio.Event()
 
-    def send_nowait(self, data: bytes) -> None:
+    def send_nowait(self, data: bytes) -> int:
         self.sent.append(data)
         if self.stuck:
             self.queued_bytes += len(data)
+        return self.queued_bytes
 
     def abort(self, reason: str) -> None:
         self.aborted = reason
@@ -88,5 +89,5 @@ class ListSink:
 
 
 class BrokenSink(ListSink):
-    def send_nowait(self, data: bytes) -> None:
+    def send_nowait(self, data: bytes) -> int:
         raise OSError("gone")

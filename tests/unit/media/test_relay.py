@@ -13,8 +13,7 @@ from dorami_core.base.errors import DoramiError
 from dorami_core.base.settings import MediaSettings
 from dorami_core.media.hub import RelayHub, open_relay_hub
 from dorami_core.media.packets import MediaKind, MediaPacket
-from dorami_core.media.relay import Relay
-from dorami_core.media.viewer import CUT_AFTER_S
+from dorami_core.media.relay import LATEST, Relay
 
 pytestmark = pytest.mark.plain_trio
 
@@ -25,7 +24,7 @@ KEY = "test-key"
 
 async def round_done() -> None:
     """Lets the relay send what has gathered. The clock jumps, so this takes no time."""
-    await trio.sleep(SETTINGS.flv_interval_s * 1.01)
+    await trio.sleep(SETTINGS.flv_interval_s * (LATEST + 0.01))
     await trio.testing.wait_all_tasks_blocked()
 
 
@@ -135,10 +134,38 @@ async def test_a_round_goes_out_after_the_interval_and_the_first_after_a_pause_a
         await trio.testing.wait_all_tasks_blocked()
         assert (len(sink.sent), trio.current_time()) == (1, now)
         write(relay, packets[10:20])
-        await trio.sleep(SETTINGS.flv_interval_s * 0.9)
+        await trio.sleep(SETTINGS.flv_interval_s * (LATEST - 0.1))
         assert len(sink.sent) == 1
         await trio.sleep(SETTINGS.flv_interval_s * 0.2)
         assert len(sink.sent) == 2
+        hub.close(KEY)
+
+
+async def test_from_the_interval_on_a_video_frame_sends_what_has_gathered(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    packets = encoded_packets()
+    video = [p for p in packets[3:] if p.kind is MediaKind.VIDEO]
+    sound = [p for p in packets[3:] if p.kind is MediaKind.AUDIO]
+    interval_s = SETTINGS.flv_interval_s
+    async with open_relay_hub(SETTINGS) as hub, trio.open_nursery() as nursery:
+        relay, sink = live(hub), ListSink()
+        await attach(nursery, hub, sink)
+        write(relay, [*packets[:3], video[0]])
+        await trio.testing.wait_all_tasks_blocked()
+        for wait_s, packet, sends in (
+            (0.9 * interval_s, video[1], 1),  # too early
+            (0.2 * interval_s, sound[0], 1),  # no picture
+            (0.1 * interval_s, video[2], 2),
+            (0.5 * interval_s, sound[1], 2),
+            (0.9 * interval_s, sound[2], 2),
+        ):
+            await trio.sleep(wait_s)
+            write(relay, [packet])
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(sink.sent) == sends
+        await trio.sleep(0.2 * interval_s)
+        assert len(sink.sent) == 3, "no later than that, picture or not"
         hub.close(KEY)
 
 
@@ -187,11 +214,11 @@ async def test_a_viewer_stuck_for_long_is_cut_with_a_reason(autojump_clock: trio
             await round_done()
         assert relay.statistics().skipped == 1
         assert stuck.aborted is None
-        await trio.sleep(CUT_AFTER_S * 0.8)
+        await trio.sleep(SMALL.viewer_cut_s * 0.7)
         write(relay, shifted(packets[3:20], 8000))
         await round_done()
         assert stuck.aborted is None
-        await trio.sleep(CUT_AFTER_S * 0.2)
+        await trio.sleep(SMALL.viewer_cut_s * 0.3)
         write(relay, shifted(packets[20:40], 8000))
         await round_done()
         assert stuck.aborted == "slow"
@@ -386,7 +413,7 @@ async def test_a_reader_that_is_too_slow_loses_its_subscription(autojump_clock: 
                 relay.begin_source()
                 await round_done()
             assert subscription.queued_bytes < 3 * sum(len(p.payload) for p in packets)
-            await trio.sleep(CUT_AFTER_S)
+            await trio.sleep(SETTINGS.viewer_cut_s)
             write(relay, packets)
             await round_done()
             assert [part async for part in subscription] == []

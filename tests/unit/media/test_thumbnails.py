@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 import trio
 from media_parts import encoded_flv, encoded_packets, from_key_frame
 from PIL import Image
 
+from dorami_core.base.errors import DoramiError
 from dorami_core.base.settings import MediaSettings
+from dorami_core.edge.http1 import Request
 from dorami_core.edge.video import read_hls
 from dorami_core.media.hls import open_hls_writer
 from dorami_core.media.hub import RelayHub, open_relay_hub
@@ -115,12 +119,18 @@ async def test_what_cannot_be_decoded_is_no_picture_and_no_end(tmp_path: Path) -
 
 async def test_the_edge_gives_it_out_to_be_kept_for_seconds(tmp_path: Path) -> None:
     async with making(tmp_path / "pictures") as (hub, thumbnails):
-        async with open_hls_writer(hub, tmp_path / "hls", SETTINGS) as hls:
+        async with open_hls_writer(hub, SETTINGS) as hls:
             await publish(hub, "320x180")
             await until(lambda: thumbnails.statistics().made == 1)
-            headers, body = await read_hls(f"{KEY}.jpg", VideoOut(hub, hls, thumbnails))
-    assert dict(headers) == {"Content-Type": "image/jpeg", "Cache-Control": "public, max-age=10"}
-    assert body[:2] == b"\xff\xd8"
+            name, video = f"{KEY}.jpg", VideoOut(hub, hls, thumbnails)
+            request = Request("GET", f"/hls/{name}", {}, {}, "127.0.0.1")
+            with socket.socket() as sock:
+                answer = await read_hls(request, name, sock, video)
+                with pytest.raises(DoramiError, match="NOT_FOUND"):
+                    await read_hls(request, "show-two.jpg", sock, video)
+    headers = dict(answer.headers)
+    assert (headers["Content-Type"], headers["Cache-Control"]) == ("image/jpeg", "public, max-age=10")
+    assert answer.body[:2] == b"\xff\xd8"
     assert thumbnails.file_of("../secret.jpg") is None
     assert thumbnails.file_of("show-one.png") is None
 

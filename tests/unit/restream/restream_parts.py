@@ -71,6 +71,12 @@ class Platform:
     def finish(self) -> None:
         self.goodbyes += 1
 
+    def note_round_trip(self, seconds: float) -> None:
+        """Nobody asks."""
+
+    def note_codec(self, kind: MediaKind, codec: str) -> None:
+        raise AssertionError(f"{kind} in {codec}")
+
     async def wait_cut(self) -> str:
         await self._cut.wait()
         return "ended"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 import trio
 
+from dorami_core.base.errors import DoramiError
 from dorami_core.runtime import to_asyncio
 from dorami_core.store.datadir import DataDirectoryBusy
 from dorami_core.store.embedded import (
@@ -89,6 +90,30 @@ async def test_postgres_keeps_its_data(data_dir: Path) -> None:
         assert await query(url, "SELECT answer FROM kept") == 42
     assert not (data_dir / "postgres" / "postmaster.pid").exists()
     assert "database system is ready" in (data_dir / "log" / "postgres.log").read_text()
+
+
+async def test_one_that_is_killed_is_started_again(data_dir: Path) -> None:
+    async with embedded_postgres(data_dir) as url, embedded_redis(data_dir) as cache:
+        await query(url, "CREATE TABLE kept AS SELECT 42 AS answer")
+        async with open_redis(cache) as store:
+            await store.execute("SET", "key", "kept")
+        for _ in range(2):
+            for pid in processes_in(data_dir / "postgres") | processes_in(data_dir / "redis"):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            assert await answered(lambda: query(url, "SELECT answer FROM kept")) == 42
+            async with open_redis(cache) as store:
+                assert await answered(lambda: store.execute("GET", "key")) == b"kept"
+    assert not processes_in(data_dir / "postgres") | processes_in(data_dir / "redis")
+
+
+async def answered(ask: Callable[[], Awaitable[object]]) -> object:
+    """The first answer of a server that is being started."""
+    with trio.fail_after(60):
+        while True:
+            with suppress(OSError, DoramiError, asyncpg.PostgresError):
+                return await ask()
+            await trio.sleep(0.01)
 
 
 async def test_both_survive_kill_of_everything(data_dir: Path, servers: ExitStack) -> None:

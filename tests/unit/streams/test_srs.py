@@ -19,6 +19,7 @@ from dorami_core.ingest.srs import SrsIngest
 from dorami_core.media.packets import MediaKind, MediaPacket
 from dorami_core.streams import srs_routes
 from dorami_core.streams.model import StreamRow
+from dorami_core.streams.signal import RefusedCodec
 
 
 @attrs.define
@@ -193,9 +194,10 @@ async def test_an_srs_that_is_away_is_no_end(stage: Stage) -> None:
 
 async def test_another_codec_ends_it(stage: Stage) -> None:
     await stage.go_live()
-    stage.srs.send(stage.key, MediaPacket(MediaKind.VIDEO, 66, b"\x1c\x00\x00\x00\x00hevc"))
+    stage.srs.send(stage.key, MediaPacket(MediaKind.VIDEO, 66, b"\x90vp09config"))
     await until(lambda: stage.srs.kicked == ["341w361a"])
     await until(lambda: stage.sessions() == 0)
+    assert (await stage.studio.service.signal(stage.key)).refused == RefusedCodec("video", "VP9")
 
 
 class Routes:

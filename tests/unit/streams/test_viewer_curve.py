@@ -116,6 +116,7 @@ async def test_without_the_database_the_rows_come_later(server_directory: Path) 
     folder, clock, key = server_directory / "curve", ManualClock(), StreamKey("live-one")
     heard: list[int] = []
     async with AsyncExitStack() as stack:
+        nursery = await stack.enter_async_context(trio.open_nursery())
         async with embedded_postgres(folder) as url:
             await migrate(url, [CORE])
             db = await stack.enter_async_context(open_database(url, outbox_writer=no_events))
@@ -124,7 +125,6 @@ async def test_without_the_database_the_rows_come_later(server_directory: Path) 
                 key,
             )
             curve = ViewerCurve(db, clock, lambda _: 3, lambda _, count: heard.append(count))
-            nursery = await stack.enter_async_context(trio.open_nursery())
             nursery.start_soon(curve.run, key)
             await asleep(clock, tasks=1)
         await seconds(clock, 25, tasks=1)

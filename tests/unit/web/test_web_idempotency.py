@@ -9,6 +9,7 @@ import pytest
 import trio
 from web_site import Site
 
+from dorami_core.base.errors import DoramiError
 from dorami_core.store.postgres import PostgresDatabase
 from dorami_core.testing.clock import move_database_clock
 from dorami_core.web import idempotency
@@ -130,3 +131,25 @@ async def test_a_bad_key(site: Site) -> None:
     async with site.signed_in() as client:
         answer = await client.post("/api/things", json=THING, headers={"Idempotency-Key": "x" * 201})
     assert answer.json()["details"]["fields"][0]["field"] == "Idempotency-Key"
+
+
+@pytest.mark.parametrize("path", ["/api/things", "/api/refuse/UNAVAILABLE"])
+async def test_what_the_database_could_not_be_told_it_is_told_later(
+    site: Site, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """An answer is remembered, and a key freed, by the next request and not after a minute."""
+    execute = PostgresDatabase.execute
+
+    async def gone(self: PostgresDatabase, sql: str, *arguments: Any) -> str:
+        if "core.idempotency" in sql:
+            monkeypatch.setattr(PostgresDatabase, "execute", execute)
+            raise DoramiError("UNAVAILABLE")
+        return await execute(self, sql, *arguments)
+
+    was_done = path == "/api/things"
+    async with site.signed_in() as client:
+        monkeypatch.setattr(PostgresDatabase, "execute", gone)
+        first, again = [await client.post(path, json=THING if was_done else None, headers=KEY) for _ in range(2)]
+    assert first.status_code == 503
+    assert again.status_code == (201 if was_done else 503)
+    assert site.things.calls == (1 if was_done else 2)

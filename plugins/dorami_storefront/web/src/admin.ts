@@ -5,8 +5,11 @@ import { submits } from "./deskForms";
 import { find, toast } from "./dom";
 import { newProduct } from "./forms";
 import { api, readJson, sayError, t } from "./page";
+import { signalCard } from "./signalCard";
 
 const HOLD_MS = 2000;
+/** What one press gives to all who hold a product. */
+const EXTEND_S = 300;
 
 interface Publish {
   readonly publish?: { readonly url: string; readonly key: string };
@@ -16,6 +19,14 @@ interface Stock {
   readonly id: string;
   readonly quantity: number;
   readonly available: number;
+}
+
+interface Broadcast {
+  readonly streamKey: string;
+  readonly products: readonly Stock[];
+  /** The broadcasts of the shop's other products, by product. */
+  readonly shownIn: Readonly<Record<string, readonly string[]>>;
+  readonly pinnedProductId: string | null;
 }
 
 const newStream = document.querySelector<HTMLFormElement>("#new-stream");
@@ -34,9 +45,9 @@ if (newStream) {
 const desk = document.querySelector<HTMLElement>("[data-chat-desk]");
 if (desk) chatDesk(desk);
 
-if (document.querySelector("#admin-data")) broadcast(readJson<{ streamKey: string; products: Stock[]; pinnedProductId: string | null }>("admin-data"));
+if (document.querySelector("#admin-data")) broadcast(readJson<Broadcast>("admin-data"));
 
-function broadcast({ streamKey, products, pinnedProductId }: { streamKey: string; products: Stock[]; pinnedProductId: string | null }): void {
+function broadcast({ streamKey, products, shownIn, pinnedProductId }: Broadcast): void {
   const path = `/api/streams/${encodeURIComponent(streamKey)}`;
   submits(find<HTMLFormElement>("#new-product"), async (field) => {
     await api.post("/api/products", newProduct(streamKey, field));
@@ -46,6 +57,14 @@ function broadcast({ streamKey, products, pinnedProductId }: { streamKey: string
     await api.post("/api/products/import", { streamKey, csv: field("csv") });
     location.reload();
   });
+  const bring = document.querySelector<HTMLFormElement>("#bring-product");
+  if (bring) {
+    submits(bring, async (field) => {
+      const id = field("productId");
+      await api.patch(`/api/products/${id}`, { streamKeys: [...(shownIn[id] ?? []), streamKey] });
+      location.reload();
+    });
+  }
   if (document.querySelector("[data-publish]")) void api.get<Publish>(path).then(showPublish, sayError);
   for (const button of document.querySelectorAll<HTMLButtonElement>("[data-hold]")) {
     holds(button, async () => {
@@ -57,9 +76,11 @@ function broadcast({ streamKey, products, pinnedProductId }: { streamKey: string
       location.reload();
     });
   }
+  const signal = document.querySelector<HTMLElement>("[data-signal]");
+  if (signal) signalCard(signal, `${path}/signal`);
   chatLog(find<HTMLDetailsElement>("[data-chat-log]"), streamKey);
   const stock = new Map(products.map((product) => [product.id, product]));
-  for (const row of document.querySelectorAll<HTMLElement>("[data-product]")) productRow(row, stock);
+  for (const row of document.querySelectorAll<HTMLElement>("[data-product]")) productRow(row, stock, streamKey);
   pins(streamKey, pinnedProductId);
 }
 
@@ -102,7 +123,7 @@ function pins(streamKey: string, pinned: string | null): void {
   draw(false);
 }
 
-function productRow(row: HTMLElement, stock: Map<string, Stock>): void {
+function productRow(row: HTMLElement, stock: Map<string, Stock>, streamKey: string): void {
   const id = row.dataset["product"] ?? "";
   const path = `/api/products/${id}`;
   for (const button of row.querySelectorAll<HTMLButtonElement>("[data-stock-step]")) {
@@ -122,12 +143,27 @@ function productRow(row: HTMLElement, stock: Map<string, Stock>): void {
       }
     });
   }
+  const extend = find<HTMLButtonElement>("[data-product-extend]", row);
+  extend.addEventListener("click", async () => {
+    extend.disabled = true;
+    try {
+      const { extended } = await api.post<{ extended: number }>(`${path}/extend-holds`, { seconds: EXTEND_S });
+      toast(t("js_extended", { count: extended }));
+    } catch (error) {
+      sayError(error);
+    } finally {
+      extend.disabled = false;
+    }
+  });
   const remove = find<HTMLButtonElement>("[data-product-delete]", row);
+  // What is shown in other broadcasts too leaves this one alone.
+  const elsewhere = (remove.dataset["shownIn"] ?? "").split(" ").filter((key) => key !== "" && key !== streamKey);
+  const takeAway = () => (elsewhere.length ? api.patch(path, { streamKeys: elsewhere }) : api.delete(path));
   remove.addEventListener("click", () => {
     // The row goes at once, the product after a moment in which it can be kept.
     row.hidden = true;
     const timer = setTimeout(() => {
-      void api.delete(path).then(
+      void takeAway().then(
         () => row.remove(),
         (error: unknown) => {
           row.hidden = false;

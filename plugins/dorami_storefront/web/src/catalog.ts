@@ -24,6 +24,8 @@ export interface Product {
   readonly sizeOptions: readonly string[];
   readonly variants: readonly Variant[];
   readonly sortOrder: number;
+  /** How many one buyer may have, or null. */
+  readonly maxPerBuyer?: number | null;
   readonly createdAt: string;
 }
 

@@ -14,6 +14,7 @@ export interface NewProduct {
   imageUrl?: string;
   colorOptions?: string[];
   sizeOptions?: string[];
+  maxPerBuyer?: number;
 }
 
 /** The body of `POST /api/products`; what was left empty is not sent. */
@@ -30,6 +31,8 @@ export function newProduct(streamKey: string, fields: (name: string) => string):
   const sizes = list(fields("sizeOptions"));
   if (rate && Number(rate) > 0) body.discountRate = Number(rate);
   if (image) body.imageUrl = image;
+  const limit = Number(fields("maxPerBuyer"));
+  if (limit > 0) body.maxPerBuyer = limit;
   if (colors.length) body.colorOptions = colors;
   if (sizes.length) body.sizeOptions = sizes;
   return body;

@@ -17,6 +17,7 @@ import { TurnView } from "./live/turnView";
 import { ApiError } from "./api";
 import { api, clock, data, readJson, sayError, t, timeOfDay } from "./page";
 import { Player } from "./player";
+import { share } from "./share";
 import { type Place, Waiting } from "./waiting";
 
 interface LiveData {
@@ -63,6 +64,7 @@ function happen(event: LiveEvent): void {
   const before = state;
   state = reduce(state, event);
   if (state === before) return;
+  player.away = state.status === "INTERRUPTED";
   if (before.status !== "LIVE" && state.status === "LIVE") {
     if (before.status === "PENDING") view.began();
     player.again();
@@ -81,7 +83,7 @@ async function put(wish: Wish, wait: boolean): Promise<boolean> {
   }
   try {
     const clientId = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
-    const { item, reservation } = await connection.addToCart({ ...wish, ...(wait ? { wait } : {}), clientId });
+    const { item, reservation } = await connection.addToCart({ ...wish, streamKey: live.streamKey, ...(wait ? { wait } : {}), clientId });
     if (reservation) {
       toast(t("js_waits_now", { position: reservation.position ?? 1 }));
       changedPlace(reservation);
@@ -164,6 +166,7 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   moderator: (isModerator) => room.staff(isModerator),
   banned: () => room.banned(),
   cartExpired: () => pill.expired(),
+  cartExtended: (until) => pill.extended(Date.parse(until)),
   place(place, promoted) {
     clock.learn(place.serverTime);
     changedPlace(place);
@@ -172,8 +175,7 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   },
   chatCart({ ok, item, errorCode }) {
     if (ok && item) toast(t("js_said_added", { name: item.productName, count: item.quantity }), { label: t("js_cart"), href: "/cart" });
-    const isShort = errorCode === "INSUFFICIENT_STOCK";
-    if (!ok) toast(t(isShort ? "js_said_short" : "js_said_unclear"));
+    if (!ok) toast(refused(errorCode));
     void pill.load();
   },
   activity(kind, name, productId) {
@@ -187,19 +189,14 @@ const connection = new Connection(data.edgeOrigin, live.streamKey, {
   },
 });
 
-find("[data-share]").addEventListener("click", () => void share());
-
-async function share(): Promise<void> {
-  const url = location.origin + location.pathname;
-  try {
-    if (navigator.share) return await navigator.share({ title: document.title, url });
-    await navigator.clipboard.writeText(url);
-    toast(t("js_link_copied"));
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") return;
-    toast(url);
-  }
+/** Why an order in the chat was none. */
+function refused(code: string | undefined): string {
+  if (code === "BUYER_LIMIT") return t("js_said_limit");
+  const isShort = code === "INSUFFICIENT_STOCK";
+  return t(isShort ? "js_said_short" : "js_said_unclear");
 }
+
+find("[data-share]").addEventListener("click", () => void share());
 
 view.draw(state);
 hearts.shown(layout(state).chat);

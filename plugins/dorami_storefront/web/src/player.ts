@@ -28,6 +28,7 @@ export class Player {
   #movedAt = 0;
   #playing = false;
   #stalled = false;
+  #away = false;
   #retry: ReturnType<typeof setTimeout> | null = null;
   #watch: ReturnType<typeof setInterval> | null = null;
 
@@ -63,6 +64,12 @@ export class Player {
     this.#everPlayed = false;
     if (supports("flv")) this.#protocol = "flv";
     this.#reopen(0);
+  }
+
+  /** Whether the seller is away: the picture stands still then, and the connection is kept. */
+  set away(away: boolean) {
+    if (this.#away && !away) this.#movedAt = performance.now();
+    this.#away = away;
   }
 
   async #open(): Promise<void> {
@@ -115,7 +122,8 @@ export class Player {
     this.#attempt += 1;
     // Before the first picture a failure is about the protocol; afterwards about the broadcast or the network,
     // and only what keeps failing is given up.
-    if (event === "MEDIA_ERROR" && (!this.#everPlayed || this.#flvFailures > 2) && this.#switch()) this.#reopen(0);
+    if (event === "MEDIA_ERROR" && (!this.#everPlayed || this.#flvFailures > 2) && this.#switch())
+      this.#reopen(this.#attempt > 2 ? pause : 0);
     else this.#reopen(pause);
   }
 
@@ -154,7 +162,7 @@ export class Player {
       this.#stalled = true;
       this.kpi.stalled();
       this.say("STALL");
-    } else if (this.#stalled && now - this.#movedAt > DEAD_MS) {
+    } else if (this.#stalled && !this.#away && now - this.#movedAt > DEAD_MS) {
       this.#failed("MEDIA_ERROR");
     } else if (!this.#playing && now - this.#openedAt > this.#patienceMs()) {
       this.#failed("MEDIA_ERROR");

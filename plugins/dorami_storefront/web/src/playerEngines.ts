@@ -50,14 +50,27 @@ export async function openFlv(video: HTMLVideoElement, url: string, events: Engi
   return { close: () => player.destroy() };
 }
 
+/** Goes on for two minutes and more: longer than a broadcast waits for its seller. */
+const patient = {
+  maxTimeToFirstByteMs: 10_000,
+  maxLoadTimeMs: 20_000,
+  timeoutRetry: { maxNumRetry: 20, retryDelayMs: 0, maxRetryDelayMs: 0 },
+  errorRetry: { maxNumRetry: 200, retryDelayMs: 250, maxRetryDelayMs: 1000 },
+};
+
 export async function openHls(video: HTMLVideoElement, url: string, events: EngineEvents): Promise<Engine> {
   if (!hasMediaSource() && hasNativeHls()) return openNative(video, url, events);
   const { default: Hls } = await import("hls.js/light");
   const hls = new Hls({
     enableWorker: false,
-    liveSyncDuration: 1.5,
-    liveMaxLatencyDuration: 6,
+    // How far behind live it plays is what the playlist says: PART-HOLD-BACK, or HOLD-BACK where there are no parts.
+    lowLatencyMode: true,
+    // After a stall so much further behind, up to a segment: the library's own second would be all that parts win.
+    liveSyncOnStallIncrease: 0.3,
     maxLiveSyncPlaybackRate: 1.1,
+    // While the seller is away reloads and parts are refused after a few seconds; the page says when it is over.
+    playlistLoadPolicy: { default: patient },
+    fragLoadPolicy: { default: patient },
     manifestLoadPolicy: {
       default: {
         maxTimeToFirstByteMs: 4000,
@@ -70,6 +83,10 @@ export async function openHls(video: HTMLVideoElement, url: string, events: Engi
   });
   hls.on(Hls.Events.ERROR, (_, data) => {
     if (data.fatal) events.failed();
+  });
+  // A little late it plays faster, where there are parts; later than that, as after a slow start, it leaps.
+  hls.on(Hls.Events.LEVEL_UPDATED, (_, { details: { partHoldBack, holdBack, targetduration } }) => {
+    hls.config.liveMaxLatencyDuration = (partHoldBack ? 2 * partHoldBack : holdBack || 3 * targetduration) + targetduration;
   });
   // A playlist that gets its end mark is a broadcast that closed its file.
   hls.on(Hls.Events.BUFFER_EOS, () => events.ended());

@@ -1,6 +1,7 @@
 /** What every page does once it has scripts: counts down, copies, steps quantities, keeps the sign-in alive. */
 
 import { ApiError } from "./api";
+import { showSum } from "./checkoutSum";
 import { clockText, level } from "./countdown";
 import { find, toast } from "./dom";
 import { api, clock, data, sayError, t } from "./page";
@@ -15,6 +16,7 @@ copies();
 steppers();
 once();
 exports();
+showSum();
 watchPlaces();
 void session();
 

@@ -47,6 +47,12 @@ export class CartPill {
     void this.load();
   }
 
+  /** The seller gave more time. */
+  extended(until: number): void {
+    toast(t("js_cart_extended", { time: timeOfDay(until) }));
+    void this.load();
+  }
+
   #draw(): void {
     const now = clock.now();
     const { count, until } = pill(this.#cart, now);

@@ -54,7 +54,7 @@ export class Choice {
         "div",
         { class: "head" },
         picture(product),
-        make("div", {}, make("h3", {}, product.name), cost(product), leftText(this.#available(), product.waiting)),
+        make("div", {}, make("h3", {}, product.name), cost(product), leftText(this.#available(), product.waiting), ...this.#limit()),
       ),
       ...this.#options("color", t("js_color"), product.colorOptions),
       ...this.#options("size", t("js_size"), product.sizeOptions),
@@ -65,6 +65,11 @@ export class Choice {
 
   #available(): number {
     return availableFor(this.product, this.#chosen.color, this.#chosen.size);
+  }
+
+  #limit(): HTMLElement[] {
+    const most = this.product.maxPerBuyer;
+    return most ? [make("p", { class: "hint" }, t("js_limit", { count: most }))] : [];
   }
 
   #options(option: Option, label: string, values: readonly string[]): HTMLElement[] {
@@ -98,7 +103,7 @@ export class Choice {
 
   #stepper(): HTMLElement {
     const left = this.#available();
-    const most = left > 0 ? Math.min(MAX_QUANTITY, left) : MAX_QUANTITY;
+    const most = Math.min(MAX_QUANTITY, left > 0 ? left : MAX_QUANTITY, this.product.maxPerBuyer ?? MAX_QUANTITY);
     this.#quantity = Math.min(this.#quantity, most);
     const step = (by: number, name: string, label: string) => {
       const button = make("button", { type: "button", "aria-label": label, disabled: this.#quantity + by < 1 || this.#quantity + by > most, "data-key": name }, icon(name, data.icons));

@@ -41,6 +41,7 @@ export interface Listener {
   moderator(isModerator: boolean): void;
   banned(): void;
   cartExpired(): void;
+  cartExtended(expiresAt: string): void;
   place(place: Place, promoted: boolean): void;
   /** What came of an order that was said in the chat. */
   chatCart(answer: ChatCart): void;
@@ -93,7 +94,7 @@ export class Connection {
   }
 
   /** With `wait`, and nothing left, the answer is a place in the queue. */
-  addToCart(wish: { productId: string; quantity: number; color?: string; size?: string; wait?: boolean; clientId: string }) {
+  addToCart(wish: { productId: string; quantity: number; color?: string; size?: string; streamKey?: string; wait?: boolean; clientId: string }) {
     type Answer = { item?: { expiresAt: string | null; serverTime?: string }; reservation?: Place };
     return this.#ask<Answer>(this.#root, "cart:add", wish);
   }
@@ -180,6 +181,7 @@ export class Connection {
     );
     this.#root.on("live:product:pinned", (pin: { productId: string | null }) => listener.pinnedProduct(pin.productId));
     this.#root.on("cart:expired", () => listener.cartExpired());
+    this.#root.on("cart:extended", (what: { expiresAt: string }) => listener.cartExtended(what.expiresAt));
     this.#root.on("reservation:promoted", (place: Place) => listener.place(place, true));
     this.#root.on("reservation:updated", (place: Place) => listener.place(place, false));
     this.#root.on("cart:activity", (what: { streamKey: string; maskedName: string; productId?: string }) => {

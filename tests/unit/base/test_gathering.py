@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import trio
-from dorami_cart import gathering
-from dorami_cart.gathering import Gathering
 from trio.testing import wait_all_tasks_blocked
 
+from dorami_core.base import gathering
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.gathering import Gathering
 
 PRODUCT = uuid4()
 
@@ -130,14 +129,3 @@ async def test_a_line_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert crowd.answers == {"c": "UNAVAILABLE"}
         await crowd.let_go()
         assert crowd.decider.batches == [["a"], ["b"]]
-
-
-async def test_a_hundred_adds_are_many_fewer_transactions(selling: Any) -> None:
-    product = await selling.product(100)
-    async with trio.open_nursery() as nursery:
-        for _ in range(100):
-            nursery.start_soon(selling.add, selling.user(), product)
-    statistics = selling.cart._gathering.statistics()
-    assert statistics.decided == 100
-    assert statistics.batches < 20
-    assert await selling.stock(product) == (100, 100, 0)

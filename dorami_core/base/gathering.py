@@ -1,6 +1,6 @@
-"""Wishes for the same product gather while one transaction is under way, and are decided together in the next one.
+"""Wishes about the same thing gather while one transaction is under way, and are decided together in the next one.
 
-A hot product is bound by the lock of its row and by commits, not by Python: many decisions in one transaction are the
+A hot row is bound by its lock and by commits, not by Python: many decisions in one transaction are the
 way past that. No task is needed for it: the first who comes leads, decides for all who have come by then, and hands the
 lead to the next one. Who comes alone waits for nobody.
 """
@@ -14,14 +14,14 @@ from uuid import UUID
 import attrs
 import trio
 
-from dorami_core.hooks import DoramiError
+from dorami_core.base.errors import DoramiError
 
 W = TypeVar("W")
 A = TypeVar("A")
 
-BATCH = 64
+BATCH = 200
 WAITING_BOUND = 5000
-"""Wishes for one product that wait for their turn; more are turned away."""
+"""Wishes about one thing that wait for their turn; more are turned away."""
 
 
 @attrs.define(eq=False)
@@ -58,14 +58,14 @@ class Gathering(Generic[W, A]):
     def statistics(self) -> GatheringStatistics:
         return GatheringStatistics(self._decided, self._batches, sum(map(len, self._lines.values())))
 
-    async def ask(self, product_id: UUID, key: object, wish: W) -> A:
+    async def ask(self, about: UUID, key: object, wish: W) -> A:
         """The answer to one wish. Two with the same key are never decided together (None: no key). UNAVAILABLE where
         too many wait. Cancelled before its turn a wish is as if never said; later it is decided all the same."""
-        line = self._lines.get(product_id)
+        line = self._lines.get(about)
         mine: _Waiting[W, A] = _Waiting(key, wish)
         if line is None:
             # The head of a line is the one who leads, or will as soon as he runs.
-            self._lines[product_id] = line = [mine]
+            self._lines[about] = line = [mine]
             mine.leads = True
         elif len(line) >= WAITING_BOUND:
             raise DoramiError("UNAVAILABLE", retry_after_ms=1000)
@@ -74,23 +74,23 @@ class Gathering(Generic[W, A]):
             try:
                 await mine.turn.wait()
             except trio.Cancelled:
-                self._withdraw(product_id, line, mine)
+                self._withdraw(about, line, mine)
                 raise
         if mine.leads:
             with trio.CancelScope(shield=True):
-                await self._lead(product_id, line)
+                await self._lead(about, line)
         if mine.error is not None:
             raise mine.error
         assert mine.answer is not None
         return mine.answer
 
-    def _withdraw(self, product_id: UUID, line: list[_Waiting[W, A]], mine: _Waiting[W, A]) -> None:
+    def _withdraw(self, about: UUID, line: list[_Waiting[W, A]], mine: _Waiting[W, A]) -> None:
         if mine in line:
             line.remove(mine)
         if mine.leads:
-            self._hand_on(product_id, line)
+            self._hand_on(about, line)
 
-    async def _lead(self, product_id: UUID, line: list[_Waiting[W, A]]) -> None:
+    async def _lead(self, about: UUID, line: list[_Waiting[W, A]]) -> None:
         batch: list[_Waiting[W, A]] = []
         keys: set[object] = set()
         for one in line:
@@ -107,7 +107,7 @@ class Gathering(Generic[W, A]):
             line.remove(batch[0])
             for one in batch[1:]:
                 one.turn.set()
-            self._hand_on(product_id, line)
+            self._hand_on(about, line)
 
     async def _answer(self, batch: list[_Waiting[W, A]]) -> None:
         self._batches += 1
@@ -129,9 +129,9 @@ class Gathering(Generic[W, A]):
             else:
                 one.answer = answer
 
-    def _hand_on(self, product_id: UUID, line: list[_Waiting[W, A]]) -> None:
+    def _hand_on(self, about: UUID, line: list[_Waiting[W, A]]) -> None:
         if line:
             line[0].leads = True
             line[0].turn.set()
         else:
-            del self._lines[product_id]
+            del self._lines[about]
