@@ -76,6 +76,7 @@ def publish(url: str) -> None:
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)
         sound: Any = target.add_stream("aac", rate=SOUND_RATE, layout="mono")
+        target.start_encoding()  # or the first key frames would be further apart, and the segments longer for good
         began = time.monotonic()
         samples = 0
         grey = bytes([128]) * (WIDTH * HEIGHT // 4)
