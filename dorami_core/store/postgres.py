@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -44,7 +45,7 @@ class PoolStatistics:
     max_size: int
 
 
-class _Calls:
+class _Calls(ABC):
     """The four calls of `dorami_core.hooks.Queries`, each by the driver's method of the same name."""
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
@@ -61,8 +62,8 @@ class _Calls:
         status: str = await self._call("execute", sql, args)
         return status
 
-    async def _call(self, method: str, sql: str, args: tuple[Any, ...]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    async def _call(self, method: str, sql: str, args: tuple[Any, ...]) -> Any: ...
 
 
 class PostgresSession(_Calls):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import structlog
 import trio
 
-from dorami_core.base.clock import Clock, iso
+from dorami_core.base.clock import Clock
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.structure import to_json, to_plain
 from dorami_core.hooks.host import HookCaller, StreamDirectory
@@ -29,8 +29,8 @@ class ChatHistory(Protocol):
 
 
 class Snapshots:
-    """Builds the acknowledgement of `join:stream`: `stream`, `viewerCount`, `serverTime`, `messages` (the last of the
-    chat, oldest first; absent where Redis does not answer), and what plugins add by `filter_stream_snapshot`."""
+    """Builds what the acknowledgement of `join:stream` shares: `stream`, `messages` (the last of the chat, oldest
+    first; absent where Redis does not answer), and what plugins add by `filter_stream_snapshot`."""
 
     def __init__(
         self, streams: StreamDirectory, viewers: Viewers, hooks: HookCaller, clock: Clock, history: ChatHistory
@@ -46,12 +46,7 @@ class Snapshots:
         stream = await self._streams.find(stream_key)
         if stream is None:
             return None
-        viewers = self._viewers.count(stream_key)
-        snapshot: dict[str, Any] = {
-            "stream": to_json(describe(stream, viewers)),
-            "viewerCount": viewers,
-            "serverTime": iso(self._clock.now()),
-        }
+        snapshot: dict[str, Any] = {"stream": to_json(describe(stream, self._viewers.count(stream_key)))}
         messages = await self._messages(stream_key)
         if messages is not None:
             snapshot["messages"] = messages

@@ -16,10 +16,9 @@ from typing import Any
 import attrs
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from soaking import Soak
 
-from bench.browser import ARGUMENTS
 from bench.clock import MODULUS, READ_CLOCK, clock_publisher, release
 from dorami_core.media.flv import FlvReader
 from dorami_core.media.packets import MediaKind
@@ -29,14 +28,6 @@ PHONE = {"width": 390, "height": 844}
 SHORT_GAP_S, LONG_GAP_S = 3.0, 25.0
 """The slate of restreams comes after two silent seconds; a broadcast waits thirty for its publisher."""
 PATIENCE_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

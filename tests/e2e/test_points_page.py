@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from dorami_core.testing.server import RunningDorami, running_dorami
 
 expect.set_options(timeout=20_000)
 SMALL, PHONE, DESK = {"width": 360, "height": 640}, {"width": 390, "height": 844}, {"width": 1440, "height": 900}
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 ADDRESS = {
     "recipient": "민수",
     "phone": "010-1234-5678",
@@ -30,14 +29,6 @@ SETTINGS = {"DORAMI_ORDERS__SURCHARGES": '["KR jeju 3.00", "KR islands 5.00"]', 
 def server(short_tmp: Path) -> Iterator[RunningDorami]:
     with running_dorami(short_tmp / "points", environ=SETTINGS) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -13,14 +13,13 @@ from typing import Any
 import attrs
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from test_chat_outside import Poller, token_of
 from test_recordings import seconds
 
 from dorami_core.testing.server import RunningDorami, eventually, running_dorami
 
 PHONE, SMALL, DESK = {"width": 390, "height": 844}, {"width": 360, "height": 640}, {"width": 1440, "height": 900}
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 
@@ -234,14 +233,6 @@ def test_an_unknown_cursor_is_the_end(show: Show) -> None:
     with show.server.client() as guest:
         assert get(guest, f"/api/replays/{show.replay['id']}/chat", cursor=NOWHERE) == {"items": [], "nextCursor": None}
         assert get(guest, "/api/replays", cursor=NOWHERE)["items"] == []
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -9,13 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dorami_core.testing.server import RunningDorami, eventually, running_dorami
 
 expect.set_options(timeout=20_000)
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +30,6 @@ def channel(platform: RunningDorami) -> Iterator[tuple[httpx.Client, dict[str, A
         answer = owner.post("/api/streams", json={"title": "건너온 방송"})
         assert answer.status_code == 201, answer.text
         yield owner, answer.json()["data"]
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
--- As before; and who wants no less of what somebody before him in the same statement could not get is refused without a
--- look of his own, for within it nothing comes free.
-CREATE OR REPLACE FUNCTION cart.add_items(
+-- As before; a wish may name the broadcast it was made in (NOT_FOUND where the product is not in it), more than one
+-- buyer may have is LIMIT, with how many more he may have, and `stream_keys` are all that show the product. Who wants no
+-- less of what somebody before him in the same statement could not get is refused without a look of his own, for within
+-- it nothing comes free.
+DROP FUNCTION cart.add_items;
+CREATE FUNCTION cart.add_items(
     p_users uuid[], p_products uuid[], p_colors text[], p_sizes text[], p_quantities integer[], p_hold_s double precision,
     p_clients text[], p_wishes text[], p_streams text[]
 ) RETURNS TABLE (

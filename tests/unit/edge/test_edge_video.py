@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import trio
 from edge_harness import Edge, running_edge
 from polling_client import Reply, Wire
+
+from dorami_core.testing.waiting import becomes
 
 SEGMENT = "/hls/demo-stream-s1.m4s"
 RELOAD = "/hls/demo-stream.m3u8?_HLS_msn=7&_HLS_part=1"
@@ -27,9 +28,7 @@ async def ask(edge: Edge, path: str, **headers: str) -> Reply:
 
 
 async def wait_for(edge: Edge, waiting: int) -> None:
-    with trio.fail_after(5):
-        while edge.video.waiting != waiting:
-            await trio.sleep(0.005)
+    await becomes(lambda: edge.video.waiting == waiting, within_s=5)
 
 
 @pytest.mark.parametrize(

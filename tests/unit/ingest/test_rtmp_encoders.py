@@ -25,6 +25,7 @@ from dorami_core.ingest.codecs import codec_name
 from dorami_core.ingest.server import RtmpServer
 from dorami_core.media.hub import open_relay_hub
 from dorami_core.media.packets import MediaKind, MediaPacket
+from dorami_core.testing.waiting import becomes
 
 FRAMES = 60
 GOP = 30
@@ -311,9 +312,7 @@ async def test_what_the_player_takes_is_relayed_and_kept(
         relay.begin_source()
         for packet in packets:
             relay.write(packet)
-        with trio.fail_after(20):
-            while relay.statistics().rounds == 0:
-                await trio.sleep(0.01)
+        await becomes(lambda: relay.statistics().rounds)
         with hub.subscribe("key") as subscription:
             data = await subscription.__anext__()
     file = tmp_path / "kept.mp4"

@@ -21,6 +21,7 @@ from dorami_core.ingest.gate import PublishRefused, PublishRequest
 from dorami_core.ingest.limits import RtmpLimits
 from dorami_core.ingest.server import RtmpServer
 from dorami_core.media.packets import MediaKind, MediaPacket
+from dorami_core.testing.waiting import becomes
 
 pytestmark = pytest.mark.plain_trio
 
@@ -97,9 +98,7 @@ def traced() -> Iterator[None]:
 
 async def quiet(server: RtmpServer) -> None:
     """Waits until the good publisher is the only connection."""
-    with trio.fail_after(30):
-        while server.statistics().connections > 1:
-            await trio.sleep(0.01)
+    await becomes(lambda: server.statistics().connections <= 1, within_s=30)
 
 
 async def publish_one(gate: Gate, publisher: RtmpPublisher, number: int) -> MediaPacket:

@@ -14,6 +14,7 @@ import trio
 from dorami_core.base.errors import DoramiError
 from dorami_core.store.embedded import embedded_redis
 from dorami_core.store.redis import RedisStatistics, RedisStore, open_redis
+from dorami_core.testing.waiting import becomes
 
 
 async def test_commands(redis_store: RedisStore) -> None:
@@ -111,8 +112,7 @@ async def test_more_calls_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPa
         async with trio.open_nursery() as nursery:
             for _ in range(2):
                 nursery.start_soon(ask)
-            while store.statistics().waiting < 2:
-                await trio.sleep(0.001)
+            await becomes(lambda: store.statistics().waiting == 2)
             await ask()
             assert store.statistics().waiting == 2
             store.close()
