@@ -43,6 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
     parser.add_argument("--viewers", type=int, default=200, help="who wait for parts, after the browser; 0: none")
     parser.add_argument("--seconds", type=float, default=30.0, help="each player is looked at")
+    parser.add_argument("--keyframe-s", type=float, default=1.0, help="between two key frames of the publisher")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds before, in which a player finds its place")
     parser.add_argument("--tokens", type=Path, help="a file whose first line is an ADMIN's access token")
 
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> Outcome:
         results: dict[str, float | int | str] = {}
         violations: list[str] = []
         series: dict[str, Series] = {}
-        with clock_publisher(address), open_browser() as browser:
+        with clock_publisher(address, keyframe_s=options.keyframe_s), open_browser() as browser:
             _wait_for_playlist(target, key)
             for name, open_player in (("low_latency", open_page), ("plain", open_plain)):
                 cpu_s, began = target.cpu_s(), time.monotonic()
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> Outcome:
                     results[f"{name}_server_cores_busy"] = (target.cpu_s() - cpu_s) / (time.monotonic() - began)
                 series[name.replace("_", " ")] = [(at - seen[0][0], behind) for at, behind in seen]
         if options.viewers:
-            with clock_publisher(address):
+            with clock_publisher(address, keyframe_s=options.keyframe_s):
                 _wait_for_playlist(target, key)
                 results |= _load(options, target, key)
         if results.get("viewers_refused"):

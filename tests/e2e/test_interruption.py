@@ -223,6 +223,29 @@ def test_all_go_on_whenever_the_publisher_comes_back(
             viewer.page.context.close()
 
 
+def test_a_publisher_that_only_paused_goes_on(studio: RunningDorami, browser: Browser) -> None:
+    """Over the same connection, with its own times, which have leapt."""
+    with studio.client("seller@example.test", role="ADMIN") as seller:
+        stream = make_stream(seller)
+        key = stream["streamKey"]
+        with clock_publisher(f"{stream['publish']['url']}/{stream['publish']['key']}") as publisher:
+            eventually(lambda: look(seller, stream)["status"] == "LIVE")
+            began, lost = session(seller, stream), studio.metric("dorami_rtmp_lost")
+            viewers = [open_viewer(browser, studio, key, flv=True), open_viewer(browser, studio, key, flv=False)]
+            vanish(publisher, silently=True)
+            eventually(lambda: look(seller, stream)["status"] == "INTERRUPTED")
+            moment_ms = int(time.time() * 1000)
+            publisher.send_signal(signal.SIGCONT)
+            eventually(lambda: look(seller, stream)["status"] == "LIVE" or has_ended(publisher))
+            for viewer in viewers:
+                eventually(partial(viewer.shows_since, moment_ms), within_s=PATIENCE_S)
+                expect(viewer.page.locator("[data-notice=retrying]")).to_be_hidden()
+                assert (viewer.loads, viewer.video_source()) == (1, viewer.source)
+                viewer.page.context.close()
+            assert (session(seller, stream), studio.metric("dorami_rtmp_lost")) == (began, lost)
+        assert seller.post(f"/api/streams/{key}/end").status_code == 200
+
+
 def recordings(seller: httpx.Client, key: str) -> list[dict[str, Any]]:
     """Once they are complete."""
     items: list[dict[str, Any]] = seller.get(f"/api/recordings?streamKey={key}").json()["data"]["items"]
