@@ -1,7 +1,7 @@
 """A moving picture that tells the time: milliseconds as black and white fields, published over RTMP in real time.
 
-`python -m bench.clock RTMP_URL KEYFRAME_S` begins with a line on its standard input and ends when that closes. `READ_CLOCK` is the
-other end, for a page.
+`python -m bench.clock RTMP_URL KEYFRAME_S` begins with a line on its standard input and ends when that closes.
+`READ_CLOCK` is the other end, for a page.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def publish(url: str, keyframe_s: float) -> None:
     import av
 
     with av.open(url, "w", format="flv") as target:
-        options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": f"keyint={round(keyframe_s * FPS)}:scenecut=0"}
+        keyint = f"keyint={round(keyframe_s * FPS)}:scenecut=0"
+        options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": keyint}
         video: Any = target.add_stream("libx264", rate=FPS, options=options)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)

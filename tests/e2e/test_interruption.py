@@ -145,9 +145,9 @@ def vanish(publisher: subprocess.Popen[bytes], *, silently: bool) -> None:
         publisher.wait()
 
 
-def has_ended(publisher: subprocess.Popen[bytes]) -> bool:
+def is_back(seller: httpx.Client, stream: dict[str, Any], publisher: subprocess.Popen[bytes]) -> bool:
     assert publisher.poll() is None, "the publisher has failed"
-    return False
+    return bool(look(seller, stream)["status"] == "LIVE")
 
 
 @pytest.mark.soak
@@ -193,7 +193,7 @@ def test_all_go_on_whenever_the_publisher_comes_back(
             assert look(owner, channel)["status"] == "LIVE"
             moment_ms = int(time.time() * 1000)
             release(publisher)
-            eventually(lambda: look(seller, stream)["status"] == "LIVE" or has_ended(publisher), within_s=PATIENCE_S)
+            eventually(partial(is_back, seller, stream, publisher), within_s=PATIENCE_S)
             for viewer in viewers:
                 eventually(partial(viewer.shows_since, moment_ms), within_s=PATIENCE_S)
                 expect(viewer.page.locator("[data-notice=retrying]")).to_be_hidden()
@@ -236,7 +236,7 @@ def test_a_publisher_that_only_paused_goes_on(studio: RunningDorami, browser: Br
             eventually(lambda: look(seller, stream)["status"] == "INTERRUPTED")
             moment_ms = int(time.time() * 1000)
             publisher.send_signal(signal.SIGCONT)
-            eventually(lambda: look(seller, stream)["status"] == "LIVE" or has_ended(publisher))
+            eventually(partial(is_back, seller, stream, publisher))
             for viewer in viewers:
                 eventually(partial(viewer.shows_since, moment_ms), within_s=PATIENCE_S)
                 expect(viewer.page.locator("[data-notice=retrying]")).to_be_hidden()
