@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
 import attrs
+import msgspec
 import trio
 
 from dorami_core.base.errors import DoramiError
@@ -244,9 +243,12 @@ async def _connect(url: str) -> Connection:
 
 async def _prepare(connection: Connection) -> None:
     """JSON and JSONB columns are Python values."""
-    encode = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
     for name in ("json", "jsonb"):
-        await connection.set_type_codec(name, schema="pg_catalog", encoder=encode, decoder=json.loads)
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=_encode, decoder=msgspec.json.decode)
+
+
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 async def _once(pool: asyncpg.Pool[Any], method: str, sql: str, args: tuple[Any, ...]) -> Any:
