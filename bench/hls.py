@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> Outcome:
             for name, open_player in (("low_latency", open_page), ("plain", open_plain)):
                 cpu_s, began = target.cpu_s(), time.monotonic()
                 page = open_player(browser, target, key)
-                seen = _look(page, name, options.settle + options.seconds)
+                seen = _look(page, name, options.settle, options.seconds)
                 page.context.close()
                 if not seen:
                     violations.append(f"{name}: no picture within {FIRST_FRAME_S:g} s")
@@ -119,20 +119,30 @@ def _load(options: argparse.Namespace, target: Target, stream_key: str) -> dict[
     return figures
 
 
-def _look(page: Any, name: str, seconds: float) -> list[tuple[float, float]]:
-    """Of each frame when it was shown, in seconds, and how far behind it was, in milliseconds."""
+def _look(page: Any, name: str, settle_s: float, seconds: float) -> list[tuple[float, float]]:
+    """Of each frame when it was shown, in seconds, and how far behind it was, in milliseconds; one at least is later
+    than `settle_s`. Empty where none is in time."""
     rows: Callable[[], list[list[float]]] = lambda: page.evaluate("window.clockSeen")  # noqa: E731
-    deadline = time.monotonic() + FIRST_FRAME_S
-    while not rows():
-        if time.monotonic() > deadline:
-            return []
-        page.wait_for_timeout(STEP_MS)
+    if not _comes_true(page, lambda: bool(rows())):
+        return []
     began = time.monotonic()
-    with progress(name, seconds) as bar:
-        while (passed_s := time.monotonic() - began) < seconds:
+    with progress(name, settle_s + seconds) as bar:
+        while (passed_s := time.monotonic() - began) < settle_s + seconds:
             bar.show(passed_s)
             page.wait_for_timeout(STEP_MS)
+    if not _comes_true(page, lambda: rows()[-1][0] >= rows()[0][0] + settle_s * 1000):
+        return []
     return [(shown_at / 1000, behind) for shown_at, _, behind in rows()]
+
+
+def _comes_true(page: Any, check: Callable[[], bool]) -> bool:
+    """Whether it does within FIRST_FRAME_S."""
+    deadline = time.monotonic() + FIRST_FRAME_S
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        page.wait_for_timeout(STEP_MS)
+    return True
 
 
 def figures(name: str, seen: list[tuple[float, float]], settle_s: float) -> dict[str, float | int | str]:
