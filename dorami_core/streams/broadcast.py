@@ -222,15 +222,15 @@ class Broadcast:
         return command
 
     def _delay_s(self) -> float | None:
-        """Seconds until something is due without a command."""
-        due = [self._retry_at_s] if self._retry_at_s is not None else []
+        """Seconds until something is due without a command; after a step that failed, until its next try."""
         status = self._row.status if self._row else None
-        if status == "INTERRUPTED" and self._grace_over_s is not None and self._is_nobody_there():
-            due.append(self._grace_over_s)
         sources = [source for source in (self._on_air, self._fallback) if source is not None]
-        if status == "LIVE" and sources:
-            due.append(max(_silent_at_s(source) for source in sources))
-        return max(0.0, min(due) - self._clock.monotonic()) if due else None
+        due_s = self._retry_at_s
+        if due_s is None and status == "INTERRUPTED" and self._is_nobody_there():
+            due_s = self._grace_over_s
+        elif due_s is None and status == "LIVE" and sources:
+            due_s = max(_silent_at_s(source) for source in sources)
+        return None if due_s is None else max(0.0, due_s - self._clock.monotonic())
 
     async def _obey(self, command: Command) -> None:
         if isinstance(command, Wake):

@@ -219,6 +219,32 @@ async def test_a_failing_step_is_tried_again_and_packets_do_not_wait(studio: Stu
     assert studio.events() == ["Created", "Started", "Ended"]
 
 
+async def test_what_is_due_waits_for_the_next_try(studio: Studio) -> None:
+    class Refuses:
+        refused = 0
+
+        @hookimpl
+        async def stream_ended_in_tx(self, tx: Tx, stream: StreamView) -> None:
+            self.refused += 1
+            raise RuntimeError("not now")
+
+    refuses = Refuses()
+    studio.manager.register(refuses)
+    row = await studio.service.create(title="one")
+    seat = await studio.publish(row)
+    seat.write(VIDEO_HEADER)
+    await studio.until(row.stream_key, "LIVE")
+    await seat.go()
+    await studio.until(row.stream_key, "INTERRUPTED")
+    await studio.quiet()
+    studio.clock.advance(30)
+    await studio.quiet()
+    assert refuses.refused == 1
+    studio.manager.unregister(refuses)
+    studio.clock.advance(0.25)
+    await studio.until(row.stream_key, "OFFLINE")
+
+
 async def test_what_a_dead_process_left_on_air_gets_a_new_grace_time(studio: Studio) -> None:
     live = await studio.service.create(title="live")
     interrupted = await studio.service.create(title="interrupted")
