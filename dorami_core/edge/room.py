@@ -17,7 +17,9 @@ from dorami_core.edge.wire import WireFormat
 
 _YIELD_EVERY = 500
 _BUSY_SHARE = 0.2
-"""A room gathers once sending each message by itself would take more than this share of the processor."""
+"""A room gathers once sending each message by itself would take more than this share of the processor,"""
+_GATHERED_SHARE = 0.1
+"""and then as long as sending takes no more than this, or `gather_max_s`."""
 _BUSY_WINDOW_S = 0.5
 
 
@@ -140,7 +142,7 @@ class Room:
         calm."""
         if self._busy / _BUSY_WINDOW_S < _BUSY_SHARE:
             return 0.0
-        wait = min(gather_max_s, self._cost_s / _BUSY_SHARE)
+        wait = min(gather_max_s, self._cost_s / _GATHERED_SHARE)
         return self._flushed_at + wait - trio.current_time()
 
     async def run(
