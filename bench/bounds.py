@@ -46,7 +46,7 @@ LIMITS: tuple[_Load, ...] = (
     ),
     ("flashsale", {"buyers": 400, "stock": 30}, {"answer_p99_ms": 250}),
     ("expiry", {"timers": 10_000}, {"lag_p99_ms": 250, "lost": 0, "twice": 0}),
-    ("hls", {"seconds": 30}, {"low_latency_behind_max_ms": 2000, "plain_behind_max_ms": 4000}),
+    ("hls", {"seconds": 30, "keyframe_s": 1}, {"low_latency_behind_max_ms": 2000, "plain_behind_max_ms": 4000}),
     ("clips", {"clips": 10, "seconds": 5}, {"ready_most_s": 15}),
     (
         "reconnect",

@@ -1,7 +1,7 @@
 """A moving picture that tells the time: milliseconds as black and white fields, published over RTMP in real time.
 
-`python -m bench.clock RTMP_URL` begins with a line on its standard input and ends when that closes. `READ_CLOCK` is the
-other end, for a page.
+`python -m bench.clock RTMP_URL KEYFRAME_S` begins with a line on its standard input and ends when that closes.
+`READ_CLOCK` is the other end, for a page.
 """
 
 from __future__ import annotations
@@ -66,12 +66,13 @@ def luma(time_ms: int) -> bytes:
     return b"".join(rows)
 
 
-def publish(url: str) -> None:
-    """A key frame a second, silent AAC; for ever, or until the server refuses."""
+def publish(url: str, keyframe_s: float) -> None:
+    """A key frame every `keyframe_s`, silent AAC; for ever, or until the server refuses."""
     import av
 
     with av.open(url, "w", format="flv") as target:
-        options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": f"keyint={FPS}:scenecut=0"}
+        keyint = f"keyint={round(keyframe_s * FPS)}:scenecut=0"
+        options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": keyint}
         video: Any = target.add_stream("libx264", rate=FPS, options=options)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.time_base = Fraction(1, 1000)
@@ -105,10 +106,10 @@ def _ticks(began: float) -> Iterator[int]:
 
 
 @contextmanager
-def clock_publisher(url: str, *, is_held: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+def clock_publisher(url: str, *, keyframe_s: float = 1, is_held: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """Publishes the clock in a process of its own while the block runs, with `is_held` from `release` on; killed at its
     end."""
-    command = [sys.executable, "-m", "bench.clock", url]
+    command = [sys.executable, "-m", "bench.clock", url, str(keyframe_s)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
             if not is_held:
@@ -130,4 +131,4 @@ if __name__ == "__main__":
 
     sys.stdin.buffer.readline()
     end_with_stdin()
-    publish(sys.argv[1])
+    publish(sys.argv[1], float(sys.argv[2]))

@@ -43,6 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
     parser.add_argument("--viewers", type=int, default=200, help="who wait for parts, after the browser; 0: none")
     parser.add_argument("--seconds", type=float, default=30.0, help="each player is looked at")
+    parser.add_argument("--keyframe-s", type=float, default=1.0, help="between two key frames of the publisher")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds before, in which a player finds its place")
     parser.add_argument("--tokens", type=Path, help="a file whose first line is an ADMIN's access token")
 
@@ -55,12 +56,12 @@ def run(options: argparse.Namespace) -> Outcome:
         results: dict[str, float | int | str] = {}
         violations: list[str] = []
         series: dict[str, Series] = {}
-        with clock_publisher(address), open_browser() as browser:
+        with clock_publisher(address, keyframe_s=options.keyframe_s), open_browser() as browser:
             _wait_for_playlist(target, key)
             for name, open_player in (("low_latency", open_page), ("plain", open_plain)):
                 cpu_s, began = target.cpu_s(), time.monotonic()
                 page = open_player(browser, target, key)
-                seen = _look(page, name, options.settle + options.seconds)
+                seen = _look(page, name, options.settle, options.seconds)
                 page.context.close()
                 if not seen:
                     violations.append(f"{name}: no picture within {FIRST_FRAME_S:g} s")
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> Outcome:
                     results[f"{name}_server_cores_busy"] = (target.cpu_s() - cpu_s) / (time.monotonic() - began)
                 series[name.replace("_", " ")] = [(at - seen[0][0], behind) for at, behind in seen]
         if options.viewers:
-            with clock_publisher(address):
+            with clock_publisher(address, keyframe_s=options.keyframe_s):
                 _wait_for_playlist(target, key)
                 results |= _load(options, target, key)
         if results.get("viewers_refused"):
@@ -118,20 +119,30 @@ def _load(options: argparse.Namespace, target: Target, stream_key: str) -> dict[
     return figures
 
 
-def _look(page: Any, name: str, seconds: float) -> list[tuple[float, float]]:
-    """Of each frame when it was shown, in seconds, and how far behind it was, in milliseconds."""
+def _look(page: Any, name: str, settle_s: float, seconds: float) -> list[tuple[float, float]]:
+    """Of each frame when it was shown, in seconds, and how far behind it was, in milliseconds; one at least is later
+    than `settle_s`. Empty where none is in time."""
     rows: Callable[[], list[list[float]]] = lambda: page.evaluate("window.clockSeen")  # noqa: E731
-    deadline = time.monotonic() + FIRST_FRAME_S
-    while not rows():
-        if time.monotonic() > deadline:
-            return []
-        page.wait_for_timeout(STEP_MS)
+    if not _comes_true(page, lambda: bool(rows())):
+        return []
     began = time.monotonic()
-    with progress(name, seconds) as bar:
-        while (passed_s := time.monotonic() - began) < seconds:
+    with progress(name, settle_s + seconds) as bar:
+        while (passed_s := time.monotonic() - began) < settle_s + seconds:
             bar.show(passed_s)
             page.wait_for_timeout(STEP_MS)
+    if not _comes_true(page, lambda: rows()[-1][0] >= rows()[0][0] + settle_s * 1000):
+        return []
     return [(shown_at / 1000, behind) for shown_at, _, behind in rows()]
+
+
+def _comes_true(page: Any, check: Callable[[], bool]) -> bool:
+    """Whether it does within FIRST_FRAME_S."""
+    deadline = time.monotonic() + FIRST_FRAME_S
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        page.wait_for_timeout(STEP_MS)
+    return True
 
 
 def figures(name: str, seen: list[tuple[float, float]], settle_s: float) -> dict[str, float | int | str]:

@@ -124,7 +124,7 @@ class CoreHooks:
 
     @hookspec
     async def on_stream_interrupted(self, event: StreamInterrupted, meta: EventMeta) -> None:
-        """The publisher is gone without a word."""
+        """The publisher is gone without a word, or has sent nothing for five seconds."""
 
     @hookspec
     async def on_stream_resumed(self, event: StreamResumed, meta: EventMeta) -> None:

@@ -31,10 +31,9 @@ from dorami_core.streams.transitions import Transitions
 log = structlog.get_logger()
 
 INBOX_BOUND = 64
-BUSY_S = 5.0
-"""A publisher that sent data this recently keeps its place."""
-FALLBACK_GAP_S = 5.0
-"""How long a fallback may be silent before losing the publisher counts as an interruption."""
+SILENT_S = 5.0
+"""A source that has sent nothing for so long is not there, whether or not its connection is: a publisher loses its
+place to the next one, and the broadcast is interrupted."""
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 10.0
 
@@ -122,6 +121,8 @@ class Broadcast:
         elif source.is_fallback:
             source.remember(packet)
         self._session.relay.write(packet)
+        if self._row is not None and self._row.status == "INTERRUPTED":
+            self.wake()  # it was silent and goes on
 
     def wake(self) -> None:
         """Has the task look at the facts; with a full inbox it is about to anyway."""
@@ -221,14 +222,15 @@ class Broadcast:
         return command
 
     def _delay_s(self) -> float | None:
-        """Seconds until something is due without a command."""
-        due = [self._retry_at_s] if self._retry_at_s is not None else []
+        """Seconds until something is due without a command; after a step that failed, until its next try."""
         status = self._row.status if self._row else None
-        if status == "INTERRUPTED" and self._grace_over_s is not None:
-            due.append(self._grace_over_s)
-        if status == "LIVE" and self._on_air is None and self._fallback is not None:
-            due.append(self._fallback.last_data_s + FALLBACK_GAP_S)
-        return max(0.0, min(due) - self._clock.monotonic()) if due else None
+        sources = [source for source in (self._on_air, self._fallback) if source is not None]
+        due_s = self._retry_at_s
+        if due_s is None and status == "INTERRUPTED" and self._is_nobody_there():
+            due_s = self._grace_over_s
+        elif due_s is None and status == "LIVE" and sources:
+            due_s = max(_silent_at_s(source) for source in sources)
+        return None if due_s is None else max(0.0, due_s - self._clock.monotonic())
 
     async def _obey(self, command: Command) -> None:
         if isinstance(command, Wake):
@@ -260,9 +262,9 @@ class Broadcast:
             self._fallback = source
             return None
         if self._publisher is not None:
-            if self._publisher.silent_for_s() < BUSY_S:
+            if self._sends(self._publisher):
                 return "busy"
-            # It stays on air in name until its successor sends: viewers see no interruption.
+            # It stays on air in name until its successor sends: the grace time has no end before that.
             self._publisher.cut("replaced")
         self._publisher = source
         return None
@@ -351,21 +353,25 @@ class Broadcast:
         return row is not None
 
     def _cause(self, row: StreamRow) -> Cause | None:
-        if self._ending is None and row.status == "INTERRUPTED" and self._on_air is None and self._is_grace_over():
+        if self._ending is None and row.status == "INTERRUPTED" and self._is_nobody_there() and self._is_grace_over():
             self._ending = "grace_over"
         if self._ending is not None:
             return self._ending
-        if self._on_air is not None:
+        if self._sends(self._on_air):
             return "media"
-        if row.status == "LIVE" and not self._fallback_is_ready():
+        if row.status == "LIVE" and not self._sends(self._fallback):
             return "lost"
         return None
 
+    def _sends(self, source: Source | None) -> bool:
+        return source is not None and self._clock.monotonic() < _silent_at_s(source)
+
+    def _is_nobody_there(self) -> bool:
+        """Neither on air nor about to be. A publisher that has connected is cut if it goes on saying nothing."""
+        return self._on_air is None and self._publisher is None
+
     def _is_grace_over(self) -> bool:
         return self._grace_over_s is not None and self._clock.monotonic() >= self._grace_over_s
-
-    def _fallback_is_ready(self) -> bool:
-        return self._fallback is not None and self._fallback.silent_for_s() < FALLBACK_GAP_S
 
     async def _go(self, row: StreamRow, cause: Cause) -> None:
         target = after(row.status, cause)
@@ -385,3 +391,7 @@ class Broadcast:
         if target == "OFFLINE":
             self._ending = None
         self._row = changed
+
+
+def _silent_at_s(source: Source) -> float:
+    return source.last_data_s + SILENT_S

@@ -47,9 +47,6 @@ class Source:
     def over(self) -> bool:
         return self.finished or self.left or self._cut_reason is not None
 
-    def silent_for_s(self) -> float:
-        return self._clock.monotonic() - self.last_data_s
-
     def write(self, packet: MediaPacket) -> None:
         if not self.over:
             self.last_data_s = self._clock.monotonic()

@@ -46,10 +46,61 @@ async def test_a_lost_publisher_returns_into_the_same_broadcast(studio: Studio) 
     resumed = await studio.until(row.stream_key, "LIVE")
     assert (resumed.session_no, resumed.started_at, resumed.grace_ends_at) == (1, START, None)
     studio.clock.advance(60)
+    again.write(frame(60_000))
     await studio.quiet()
     assert studio.events() == ["Created", "Started", "Interrupted", "Resumed"]
     assert len(studio.relays.made) == 1, "viewers stay connected"
     assert not studio.relays.made[0].ended
+
+
+async def test_a_publisher_that_falls_silent_is_an_interruption_and_goes_on_without_a_seam(studio: Studio) -> None:
+    row = await studio.service.create(title="one")
+    seat = await studio.publish(row)
+    seat.write(VIDEO_HEADER, key_frame(0))
+    await studio.until(row.stream_key, "LIVE")
+    studio.clock.advance(4.9)
+    await studio.quiet()
+    assert (await studio.row(row.stream_key)).status == "LIVE"
+    studio.clock.advance(0.1)
+    interrupted = await studio.until(row.stream_key, "INTERRUPTED")
+    assert interrupted.grace_ends_at == START + timedelta(seconds=35)
+    await studio.quiet()
+    studio.clock.advance(2)
+    seat.write(frame(7000))
+    await studio.until(row.stream_key, "LIVE")
+    (relay,) = studio.relays.made
+    assert relay.packets == ["source", VIDEO_HEADER, key_frame(0), frame(7000)]
+    assert studio.events() == ["Created", "Started", "Interrupted", "Resumed"]
+    studio.clock.advance(5)
+    await studio.until(row.stream_key, "INTERRUPTED")
+
+
+async def test_one_whose_publisher_is_connected_is_not_given_up(studio: Studio) -> None:
+    row = await studio.service.create(title="one")
+    silent = await studio.publish(row)
+    silent.write(VIDEO_HEADER)
+    await studio.until(row.stream_key, "LIVE")
+    studio.clock.advance(5)
+    await studio.until(row.stream_key, "INTERRUPTED")
+    await silent.go()
+    late = await studio.publish(row)
+    await studio.quiet()
+    studio.clock.advance(31)
+    await studio.quiet()
+    assert (await studio.row(row.stream_key)).status == "INTERRUPTED"
+    late.write(VIDEO_HEADER)
+    assert (await studio.until(row.stream_key, "LIVE")).session_no == 1
+    studio.clock.advance(5)
+    await studio.until(row.stream_key, "INTERRUPTED")
+    await studio.quiet()
+    studio.clock.advance(31)
+    await studio.quiet()
+    assert (await studio.row(row.stream_key)).status == "INTERRUPTED"
+    await late.go()
+    await studio.until(row.stream_key, "OFFLINE")
+    assert studio.events()[-1] == "Ended"
+    await studio.quiet()
+    assert studio.broadcasts.statistics().broadcasts == ()
 
 
 async def test_after_the_grace_time_it_is_offline_and_publishing_opens_a_new_session(studio: Studio) -> None:
@@ -168,6 +219,32 @@ async def test_a_failing_step_is_tried_again_and_packets_do_not_wait(studio: Stu
     assert studio.events() == ["Created", "Started", "Ended"]
 
 
+async def test_what_is_due_waits_for_the_next_try(studio: Studio) -> None:
+    class Refuses:
+        refused = 0
+
+        @hookimpl
+        async def stream_ended_in_tx(self, tx: Tx, stream: StreamView) -> None:
+            self.refused += 1
+            raise RuntimeError("not now")
+
+    refuses = Refuses()
+    studio.manager.register(refuses)
+    row = await studio.service.create(title="one")
+    seat = await studio.publish(row)
+    seat.write(VIDEO_HEADER)
+    await studio.until(row.stream_key, "LIVE")
+    await seat.go()
+    await studio.until(row.stream_key, "INTERRUPTED")
+    await studio.quiet()
+    studio.clock.advance(30)
+    await studio.quiet()
+    assert refuses.refused == 1
+    studio.manager.unregister(refuses)
+    studio.clock.advance(0.25)
+    await studio.until(row.stream_key, "OFFLINE")
+
+
 async def test_what_a_dead_process_left_on_air_gets_a_new_grace_time(studio: Studio) -> None:
     live = await studio.service.create(title="live")
     interrupted = await studio.service.create(title="interrupted")
@@ -241,6 +318,7 @@ async def test_leaving_twice_or_late_changes_nothing(studio: Studio) -> None:
     old.write(VIDEO_HEADER)
     await studio.until(row.stream_key, "LIVE")
     studio.clock.advance(6)
+    await studio.until(row.stream_key, "INTERRUPTED")
     new = await studio.publish(row)
     new.write(VIDEO_HEADER)
     old.finish()  # after it was replaced
@@ -250,7 +328,7 @@ async def test_leaving_twice_or_late_changes_nothing(studio: Studio) -> None:
     source.finish()
     await studio.quiet()
     assert (await studio.row(row.stream_key)).status == "LIVE"
-    assert studio.events() == ["Created", "Started"]
+    assert studio.events() == ["Created", "Started", "Interrupted", "Resumed"]
 
 
 @pytest.mark.parametrize("goodbye", [True, False])

@@ -71,12 +71,13 @@ async def test_a_second_publisher_is_busy_while_the_first_sends(studio: Studio) 
     assert first.cut is None
 
 
-async def test_a_publisher_silent_for_five_seconds_is_cut_and_nobody_sees_an_interruption(studio: Studio) -> None:
+async def test_a_publisher_silent_for_five_seconds_gives_its_place_to_the_next(studio: Studio) -> None:
     row = await studio.service.create(title="one")
     first = await studio.publish(row)
     first.write(VIDEO_HEADER, key_frame(0, b"first"))
     await studio.until(row.stream_key, "LIVE")
     studio.clock.advance(5)
+    await studio.until(row.stream_key, "INTERRUPTED")
     second = await studio.publish(row)
     assert second.refusal is None
     assert await first.was_cut() == "replaced"
@@ -84,7 +85,7 @@ async def test_a_publisher_silent_for_five_seconds_is_cut_and_nobody_sees_an_int
     first.write(frame(6000, b"ghost"))
     second.write(VIDEO_HEADER, key_frame(0, b"second"))
     await studio.quiet()
-    assert studio.events() == ["Created", "Started"]
+    assert studio.events() == ["Created", "Started", "Interrupted", "Resumed"]
     assert (await studio.row(row.stream_key)).status == "LIVE"
     (relay,) = studio.relays.made
     assert relay.packets == [

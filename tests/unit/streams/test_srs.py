@@ -145,7 +145,8 @@ async def test_a_second_publisher_is_busy_until_the_first_is_silent(stage: Stage
     assert await stage.publish("third")
     assert stage.srs.kicked == ["first"], "SRS would find the key busy otherwise"
     await until(lambda: stage.srs.is_pulled(stage.key))
-    assert (await stage.studio.row(stage.key)).status == "LIVE"
+    stage.srs.send(stage.key, VIDEO_HEADER, key_frame(0))
+    await stage.studio.until(stage.key, "LIVE")
 
 
 async def test_ending_the_broadcast_throws_the_publisher_out(stage: Stage) -> None:

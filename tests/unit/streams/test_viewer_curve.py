@@ -38,29 +38,31 @@ async def on_air(studio: Studio, viewers: int = 0) -> tuple[StreamRow, Seat]:
     return row, seat
 
 
-async def asleep(clock: ManualClock, tasks: int = 2) -> None:
-    """Until the sampler waits for its next second, what listens for ends too, and whatever else waits."""
+async def asleep(clock: ManualClock, tasks: int = 3) -> None:
+    """Until the sampler waits for its next second, what listens for ends too, and the broadcast."""
     with trio.fail_after(10):
         await trio.testing.wait_all_tasks_blocked()
         while clock.sleeping != tasks:
             await trio.lowlevel.checkpoint()
 
 
-async def seconds(clock: ManualClock, number: int, tasks: int = 2) -> None:
-    """Each of them with its sample."""
+async def seconds(clock: ManualClock, number: int, seat: Seat | None = None, tasks: int = 3) -> None:
+    """Each of them with its sample, and a word of the publisher."""
     for _ in range(number):
         clock.advance(1)
+        if seat is not None:
+            seat.write(key_frame(0))
         await asleep(clock, tasks)
 
 
 async def test_a_second_a_sample_and_a_minute_a_row(studio: Studio) -> None:
     # The clock stands at 5 s past the minute; the first sample is taken then.
-    row, _ = await on_air(studio, 2)
-    await seconds(studio.clock, 4)
+    row, seat = await on_air(studio, 2)
+    await seconds(studio.clock, 4, seat)
     studio.viewers[row.stream_key] = 7
-    await seconds(studio.clock, 5)
+    await seconds(studio.clock, 5, seat)
     studio.viewers[row.stream_key] = 4
-    await seconds(studio.clock, 55)
+    await seconds(studio.clock, 55, seat)
     await studio.service.end(row.stream_key)
     await studio.quiet()
     minutes = await studio.service.viewer_minutes(row.stream_key)
@@ -77,8 +79,8 @@ async def test_it_survives_a_restart_and_an_interruption(studio: Studio) -> None
     studio.viewers[row.stream_key] = 20
     await studio.start()
     await studio.until(row.stream_key, "INTERRUPTED")
-    await asleep(studio.clock, tasks=3)
-    await seconds(studio.clock, 3, tasks=3)
+    await asleep(studio.clock)
+    await seconds(studio.clock, 3)
     await studio.service.end(row.stream_key)
     await studio.quiet()
     assert await studio.service.viewer_minutes(row.stream_key) == [minute(0, 20, 15.0)]
@@ -86,8 +88,8 @@ async def test_it_survives_a_restart_and_an_interruption(studio: Studio) -> None
 
 
 async def test_a_killed_process_loses_ten_seconds_at_most(studio: Studio, database: PostgresDatabase) -> None:
-    row, _ = await on_air(studio, 3)
-    await seconds(studio.clock, 11)
+    row, seat = await on_air(studio, 3)
+    await seconds(studio.clock, 11, seat)
     samples = await database.fetchval(
         "SELECT sum(samples) FROM streams.viewer_minutes WHERE stream_key = $1", row.stream_key
     )
@@ -96,7 +98,7 @@ async def test_a_killed_process_loses_ten_seconds_at_most(studio: Studio, databa
 
 async def test_each_session_has_its_own_curve(studio: Studio) -> None:
     row, seat = await on_air(studio, 5)
-    await seconds(studio.clock, 60)
+    await seconds(studio.clock, 60, seat)
     key = row.stream_key
     seat.finish()
     await seat.go()
@@ -108,7 +110,7 @@ async def test_each_session_has_its_own_curve(studio: Studio) -> None:
     seat.write(key_frame(0))
     await studio.until(key, "LIVE")
     await asleep(studio.clock)
-    await seconds(studio.clock, 12)
+    await seconds(studio.clock, 12, seat)
     assert await studio.service.viewer_minutes(key) == [minute(1, 1, 1.0)]
 
 

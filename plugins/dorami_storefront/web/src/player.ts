@@ -9,8 +9,9 @@ const FIRST_FRAME_MS = 2500;
 const HLS_FIRST_FRAME_MS = 12_000;
 /** A pause of the picture that is worth a word. */
 const STALL_MS = 700;
-/** A stall that will not end by itself. */
-const DEAD_MS = 6000;
+/** A stall that will not end by itself. Longer than the server takes to say that it is the seller who sends nothing, 5 s:
+ * then there is nothing to open anew. */
+const DEAD_MS = 8000;
 const WATCH_MS = 250;
 const RETRY_MS = [500, 1000, 2000, 4000, 6000] as const;
 
