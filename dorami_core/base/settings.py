@@ -100,7 +100,7 @@ class RecordingSettings:
 
 @attrs.frozen
 class RestreamSettings:
-    stale_s: float = attrs.field(default=10, validator=positive)
+    stale_s: float = attrs.field(default=8, validator=positive)
     first_pause_s: float = attrs.field(default=1, validator=positive)
     longest_pause_s: float = attrs.field(default=60, validator=positive)
     steady_s: float = attrs.field(default=60, validator=positive)

@@ -4,8 +4,9 @@
 "memory_bytes"}`: the URL has the key in it, and a command line can be read by everybody on the machine.
 
 Frames on stdout: `{"state": "connecting"}` before, `{"state": "active"}` after the server has let us publish, then once
-a second `{"sent_bytes", "unread_bytes", "packets", "time_ms"}`. While FFmpeg connects it holds the GIL and nothing is
-said at all: the supervisor counts that as no progress. Exit status 3: the server said no. Ends well when stdin closes.
+a second `{"sent_bytes", "unread_bytes", "acked_bytes", "edge_bytes", "packets", "time_ms"}`. While FFmpeg connects it
+holds the GIL and nothing is said at all: the supervisor counts that as no progress. Exit status 3: the server said no.
+Ends well when stdin closes.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ SEND_BUFFER_BYTES = 512 * 1024
 """What may wait in the kernel. Left alone it grows to megabytes, and a server that has stopped reading would be noticed
 only after as many seconds of video."""
 REPORT_S = 1.0
+_BYTES_ACKED, _SND_WND = 120, 228
+"""Offsets in Linux's `struct tcp_info`; the second is there since Linux 5.4."""
 REFUSED_STATUS = 3
 OPTIONS = {
     "flvflags": "no_duration_filesize",
@@ -72,7 +75,15 @@ class Sending:
         threading.Thread(target=self._say, daemon=True).start()
 
     def say(self) -> None:
-        report(sent_bytes=self.sent_bytes, unread_bytes=self.unread_bytes(), packets=self.packets, time_ms=self.time_ms)
+        acked, edge = self.window()
+        report(
+            sent_bytes=self.sent_bytes,
+            unread_bytes=self.unread_bytes(),
+            acked_bytes=acked,
+            edge_bytes=edge,
+            packets=self.packets,
+            time_ms=self.time_ms,
+        )
 
     def unread_bytes(self) -> int:
         """What the other side's kernel has not acknowledged (Linux SIOCOUTQ); 0 where that cannot be asked."""
@@ -83,6 +94,20 @@ class Sending:
         except OSError:
             return 0
         return int.from_bytes(answer, sys.byteorder)
+
+    def window(self) -> tuple[int, int]:
+        """How many bytes the other side's kernel has acknowledged, and up to which it would take them: the right edge
+        of its window (RFC 9293, 3.8.6). 0, 0 where that cannot be asked."""
+        if self._sock is None or not hasattr(socket, "TCP_INFO"):
+            return 0, 0
+        try:
+            told = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SND_WND + 4)
+        except OSError:
+            return 0, 0
+        if len(told) < _SND_WND + 4:
+            return 0, 0
+        acked = int.from_bytes(told[_BYTES_ACKED : _BYTES_ACKED + 8], sys.byteorder)
+        return acked, acked + int.from_bytes(told[_SND_WND:], sys.byteorder)
 
     def _say(self) -> None:
         while True:

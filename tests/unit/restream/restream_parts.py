@@ -142,6 +142,8 @@ class Wire:
                 await sink.send_all(data)
         except trio.BrokenResourceError:
             pass
+        while self._frozen:
+            await self._thawed.wait()  # who does not read does not see an end either
         scope.cancel()
 
 
