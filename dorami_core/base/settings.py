@@ -107,6 +107,7 @@ class RestreamSettings:
     max_failures: int = attrs.field(default=30, validator=positive)
     worker_memory_mb: int = attrs.field(default=300, validator=positive)
     worker_cpu: float = attrs.field(default=0.5, validator=positive)
+    ca_file: str = ""
 
 
 @attrs.frozen

@@ -8,6 +8,7 @@ from collections import deque
 from pathlib import Path
 
 import attrs
+import certifi
 import msgpack
 import trio
 
@@ -142,7 +143,13 @@ class Attempt:
         raise AttemptFailed(self._cause(failure), words)
 
     def _job(self) -> bytes:
-        job: bytes = msgpack.packb({"url": self._url, "memory_bytes": self._settings.worker_memory_mb * _MB})
+        settings = self._settings
+        told = {
+            "url": self._url,
+            "memory_bytes": settings.worker_memory_mb * _MB,
+            "ca_file": settings.ca_file or certifi.where(),
+        }
+        job: bytes = msgpack.packb(told)
         return len(job).to_bytes(4, "big") + job
 
     def _cause(self, failure: WorkerFailed | None) -> Cause:
@@ -160,6 +167,8 @@ class Attempt:
             return "LOST" if failure.reason == "exit status 1" else "WORKER"
         if failure.reason == "exit status 3":
             return "REFUSED"
+        if failure.reason == "exit status 4":
+            return "UNTRUSTED"
         return "UNREACHABLE" if failure.reason == "exit status 1" else "WORKER"
 
     # What it says
