@@ -6,6 +6,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bench.crowd import Crowd
 from bench.ingest import Measured, make_stream
 from bench.loop import Loop
 from bench.report import Outcome, percentile, progress
+from bench.shoppers import connect_shopper
 from bench.target import CannotRun, split_cores
 from bench.video import publish, watch
 from dorami_core import runtime
@@ -26,9 +28,11 @@ from dorami_core.store.embedded.postgres import embedded_postgres
 from dorami_core.store.postgres import open_database
 from dorami_core.testing.server import RunningDorami, start_dorami
 
-SUMMARY = "single timings: start, a query, a cancelled query, an add, an expiry, a chat line, a frame"
+SUMMARY = (
+    "single timings: start, a query, a cancelled query, an add, an expiry, a chat line, a change of a product, a frame"
+)
 HOLD_S = 3.0
-STEPS = 6
+STEPS = 7
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +65,8 @@ def run(options: argparse.Namespace) -> Outcome:
             step()
             results.update(_chat(server, options.rounds))
             step()
+            results.update(trio.run(_show, server, options.rounds))
+            step()
         finally:
             began = time.monotonic()
             server.stop()
@@ -73,6 +79,7 @@ def run(options: argparse.Namespace) -> Outcome:
         "stop_s": 10.0,
         "cancel_query_max_ms": 50.0,
         "expiry_lag_ms": 500.0,
+        "product_shown_p99_ms": 200.0,
         "frame_to_viewer_p99_ms": 100.0,
         "first_key_frame_p99_ms": 300.0,
     }.items():
@@ -145,6 +152,28 @@ def _chat(server: RunningDorami, rounds: int) -> dict[str, float]:
     crowd.close()
     loop.close()
     return {"chat_p50_ms": percentile(trips_s, 0.5) * 1e3, "chat_p99_ms": percentile(trips_s, 0.99) * 1e3}
+
+
+async def _show(server: RunningDorami, rounds: int) -> dict[str, float]:
+    """A change of a product, from the seller's request to the event at a viewer."""
+    shown_s = []
+    with server.client("bench@example.test", role="ADMIN") as client:
+        body = {"name": "bench", "price": "1.00", "quantity": 5, "streamKey": "demo"}
+        path = "/api/products/" + client.post("/api/products", json=body).json()["data"]["id"]
+        viewer = await connect_shopper(server.edge, client.headers["Authorization"].removeprefix("Bearer "))
+        await viewer.ask("join:stream", {"streamKey": "demo"})
+        for number in range(rounds):
+            name, began = f"bench {number}", time.monotonic()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(trio.to_thread.run_sync, partial(client.patch, path, json={"name": name})))
+                while (await viewer.hear("live:product:updated"))["name"] != name:
+                    pass
+                shown_s.append(time.monotonic() - began)
+        viewer.close()
+    return {
+        "product_shown_p50_ms": percentile(shown_s, 0.5) * 1e3,
+        "product_shown_p99_ms": percentile(shown_s, 0.99) * 1e3,
+    }
 
 
 async def _store(folder: Path, rounds: int) -> dict[str, float]:

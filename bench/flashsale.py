@@ -26,11 +26,16 @@ JOINING = 32
 BOUNDS = {"service_hot": 2.0, "service_spread": 0.35, "socket_hot": 0.7}
 """What each may be at least, as a share of what pgbench reaches with one whole add per transaction."""
 
+MIXED = ("answer_p50_ms", "answer_p99_ms", "http_answer_p99_ms")
+"""What is told of the crowd of which a part comes by HTTP."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--buyers", type=int, default=400)
     parser.add_argument("--stock", type=int, default=30)
-    parser.add_argument("--http", type=float, default=0.1, help="the share of buyers who come by HTTP (default: 0.1)")
+    parser.add_argument(
+        "--http", type=float, default=0.1, help="the share of a second crowd's buyers who come by HTTP (default: 0.1)"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement of adds a second")
     parser.add_argument("--rush-only", action="store_true", help="without the adds a second")
     parser.set_defaults(target=None, edge=None, rtmp=None, i_own_this_target=False)
@@ -55,7 +60,11 @@ def run(options: argparse.Namespace) -> Outcome:
         with target.server.client("seller@example.test", role="ADMIN") as seller:
             stream = make_stream(seller)["streamKey"]
             tokens = _sign_in(options, target)
-            results, violations = trio.run(_rush, options, target, seller, stream, tokens)
+            results, violations = trio.run(_rush, options, target, seller, stream, tokens, 0)
+            if by_http := round(options.http * len(tokens)):
+                mixed, broken = trio.run(_rush, options, target, seller, stream, tokens, by_http)
+                results |= {f"mixed_{name}": mixed[name] for name in MIXED}
+                violations += broken
             if not options.rush_only:
                 results["socket_hot_per_s"] = trio.run(_sustain, options, target, seller, stream, tokens)
             violations += [f"the ledger: {line}" for line in _verify(seller, stream)]
@@ -114,22 +123,23 @@ async def _join(edge: str, tokens: list[str]) -> list[Shopper]:
 
 
 async def _rush(
-    options: argparse.Namespace, target: Target, seller: httpx.Client, stream: str, tokens: list[str]
+    options: argparse.Namespace, target: Target, seller: httpx.Client, stream: str, tokens: list[str], by_http: int
 ) -> tuple[dict[str, Any], list[str]]:
     product = _make_product(seller, stream, options.stock)
-    by_http = round(options.http * len(tokens))
     shoppers = await _join(target.edge, tokens[by_http:])
     rush, http_rush, begin = Rush(), Rush(), trio.Event()
     async with httpx.AsyncClient(base_url=target.web, timeout=20, limits=httpx.Limits(max_connections=64)) as client:
         async with trio.open_nursery() as nursery:
             for number, shopper in enumerate(shoppers):
-                nursery.start_soon(_tap, shopper, product, f"rush-{number}", begin, rush)
+                nursery.start_soon(_tap, shopper, product, f"{product}-{number}", begin, rush)
             for token in tokens[:by_http]:
                 nursery.start_soon(_post, client, token, product, begin, http_rush)
             await trio.testing.wait_all_tasks_blocked()
             began = time.monotonic()
             begin.set()
         took_s = time.monotonic() - began
+    for shopper in shoppers:
+        shopper.close()
     numbers = sorted(rush.numbers + http_rush.numbers)
     won = rush.won + http_rush.won
     violations = [*rush.other, *http_rush.other]
@@ -145,8 +155,9 @@ async def _rush(
         "rush_s": took_s,
         "answer_p50_ms": percentile(rush.delays_s, 0.5) * 1e3,
         "answer_p99_ms": percentile(rush.delays_s, 0.99) * 1e3,
-        "http_answer_p99_ms": percentile(http_rush.delays_s, 0.99) * 1e3,
     }
+    if by_http:
+        results["http_answer_p99_ms"] = percentile(http_rush.delays_s, 0.99) * 1e3
     return results, violations
 
 

@@ -44,7 +44,8 @@ DECLARE
     added record;
 BEGIN
     SELECT id INTO product FROM public.bench_products WHERE n = p_n;
-    SELECT * INTO added FROM cart.add_item(product, product, NULL, NULL, 1, 600, NULL, '');
+    SELECT * INTO added FROM cart.add_items(ARRAY[product], ARRAY[product], '{NULL}', '{NULL}', '{1}', 600, '{NULL}',
+                                            '{""}', '{NULL}');
     INSERT INTO core.deadlines (kind, key, due_at) VALUES ('cart_item', added.item_id::text, added.expires_at)
       ON CONFLICT (kind, key) DO UPDATE SET due_at = excluded.due_at, attempts = 0;
     WITH new AS (

@@ -53,14 +53,22 @@ class Shopper:
         """The acknowledgement; what else the server says meanwhile is passed over."""
         self._asked += 1
         await self.send(f"42{self._asked}" + json.dumps([event, payload]))
-        mark = f"43{self._asked}["
+        answer: dict[str, Any] = (await self._until(f"43{self._asked}["))[0]
+        return answer
+
+    async def hear(self, event: str) -> dict[str, Any]:
+        """The next event of this name."""
+        data: dict[str, Any] = (await self._until(f'42["{event}"'))[1]
+        return data
+
+    async def _until(self, mark: str) -> list[Any]:
         while True:
             text = await self._text()
             if text == "2":
                 await self.send("3")
             elif text.startswith(mark):
-                answer: dict[str, Any] = json.loads(text[len(mark) - 1 :])[0]
-                return answer
+                payload: list[Any] = json.loads(text[text.index("[") :])
+                return payload
 
     async def _text(self) -> str:
         """The next frame's payload. RFC 6455 5.2; a server's frames are not masked and here never fragmented."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from dorami_core.base.peers import Networks
 from dorami_core.base.principal import Principal
 from dorami_core.base.settings import ChatSettings
 from dorami_core.base.structure import to_json
+from dorami_core.base.turns import Turn
 from dorami_core.chat.hearts import Hearts
 from dorami_core.chat.log import MessageLog
 from dorami_core.chat.model import Receipt, check_client_id, check_text
@@ -29,6 +31,8 @@ from dorami_core.hooks.sockets import Rooms, SocketConnection
 from dorami_core.streams.model import CHAT_OPEN
 
 NAMESPACE = "/chat"
+ROOMS_KEPT = 100
+"""Of those in which nothing is going on."""
 WAITING_BOUND = 1000
 """Messages of one room that wait for their turn; more are turned away."""
 
@@ -39,9 +43,9 @@ StatusOf = Callable[[str], Awaitable[StreamStatus | None]]
 class _Room:
     """One thing at a time in one room: what moderators do meets what is being written."""
 
-    lock: trio.Lock = attrs.field(factory=trio.Lock)
+    turn: Turn = attrs.field(factory=Turn)
     inside: int = 0
-    """Messages that have the lock or wait for it."""
+    """Messages that have their turn or wait for it."""
 
 
 @attrs.frozen
@@ -88,6 +92,7 @@ class ChatService:
         self._socket_hearts = LocalWindow(clock, settings.heart_rate_count, window_s)
         self._address_hearts = LocalWindow(clock, settings.address_heart_rate_count, window_s)
         self._by_id: WeakValueDictionary[str, _Room] = WeakValueDictionary()
+        self._latest: deque[_Room] = deque(maxlen=ROOMS_KEPT)
         self._sent = 0
         self._limited = 0
 
@@ -148,7 +153,7 @@ class ChatService:
             raise DoramiError("UNAVAILABLE", retry_after_ms=1000)
         room.inside += 1
         try:
-            async with room.lock:
+            async with room.turn:
                 # Again, for a line of messages may have stood here while somebody froze the room.
                 self._standing.check(principal, live_id)
                 draft = Draft(
@@ -221,7 +226,7 @@ class ChatService:
         identifier = _message_id(message_id)
         message_id = str(identifier)
         room = self._room(live_id)
-        async with room.lock:
+        async with room.turn:
             with trio.CancelScope(shield=True):
                 known = await self._store.delete(live_id, message_id)
                 if not known and await self._log.find(live_id, identifier) is None:
@@ -240,6 +245,7 @@ class ChatService:
         room = self._by_id.get(live_id)
         if room is None:
             room = self._by_id[live_id] = _Room()
+            self._latest.append(room)
         return room
 
 

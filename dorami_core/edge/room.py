@@ -15,9 +15,11 @@ from dorami_core.edge.outbox import Outbox
 from dorami_core.edge.roomlog import Heard, Log
 from dorami_core.edge.wire import WireFormat
 
-_YIELD_EVERY = 400
+_YIELD_EVERY = 500
 _BUSY_SHARE = 0.2
-"""A room gathers once sending each message by itself would take more than this share of the processor."""
+"""A room gathers once sending each message by itself would take more than this share of the processor,"""
+_GATHERED_SHARE = 0.1
+"""and then as long as sending takes no more than this, or `gather_max_s`."""
 _BUSY_WINDOW_S = 0.5
 
 
@@ -140,7 +142,7 @@ class Room:
         calm."""
         if self._busy / _BUSY_WINDOW_S < _BUSY_SHARE:
             return 0.0
-        wait = min(gather_max_s, self._cost_s / _BUSY_SHARE)
+        wait = min(gather_max_s, self._cost_s / _GATHERED_SHARE)
         return self._flushed_at + wait - trio.current_time()
 
     async def run(
@@ -159,7 +161,7 @@ class Room:
     async def _flush(self, tally: Tally, everyone: Room, send_all_pending: Callable[[Member], None]) -> None:
         start, end = self._start, self.end
         messages = list(self.pending)
-        spent = 0.0
+        spent, turn = 0.0, 0
         tally.flushes += 1
         self._flushed_at = trio.current_time()
         for wire, positions in list(self.members.items()):
@@ -172,9 +174,14 @@ class Room:
             # who is in this many rooms has nothing else to hear in between
             alone = 0 if everyone is self else -1 if everyone.pending else 1
             for first in range(0, len(members), _YIELD_EVERY):
+                batch = members[first : first + _YIELD_EVERY]
+                if turn + len(batch) > _YIELD_EVERY:
+                    await trio.lowlevel.checkpoint()
+                    turn = 0
+                turn += len(batch)
                 began = time.thread_time()
                 sends = 0
-                for member in members[first : first + _YIELD_EVERY]:
+                for member in batch:
                     position = positions.get(member)
                     if position == start and len(member.joined) == alone:
                         positions[member] = end
@@ -200,7 +207,6 @@ class Room:
                 tally.sends += sends
                 tally.deliveries += sends * len(chunks)
                 spent += time.thread_time() - began
-                await trio.lowlevel.checkpoint()
         for _ in range(end - start):
             self.pending.popleft()
         self._start = end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -51,25 +52,14 @@ class FlvSink:
         """Why it was cut, or None."""
         return self._outbox.lost
 
-    def send_nowait(self, data: bytes) -> int:
-        outbox = self._outbox
-        ready = outbox.ready
-        if ready is None or self._head or self._head_only:
-            return self._send_otherwise(data)
-        # As Outbox.send, without a call: a relay spends nearly all its time here.
-        try:
-            sent = ready(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            outbox.cut("peer_reset")
-            return 0
-        if sent != len(data):
-            outbox.keep((Chunk(data),), sent)
-            return outbox.queued_bytes
-        return 0
+    @property
+    def ready(self) -> Callable[[bytes], int] | None:
+        return None if self._head or self._head_only else self._outbox.ready
 
-    def _send_otherwise(self, data: bytes) -> int:
+    def keep(self, data: bytes, sent: int) -> None:
+        self._outbox.keep((Chunk(data),), sent)
+
+    def send_nowait(self, data: bytes) -> int:
         if self._head:
             data, self._head = self._head + (b"" if self._head_only else data), b""
         elif self._head_only:

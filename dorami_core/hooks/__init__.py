@@ -7,7 +7,7 @@ from dorami_core.base.ids import StreamKey, UserId, ViewerId, is_stream_key, new
 from dorami_core.base.money import CURRENCIES, Money
 from dorami_core.base.principal import ANONYMOUS_NAME, Access, Principal, UserIdentity
 from dorami_core.base.settings import positive
-from dorami_core.base.structure import from_json, to_json
+from dorami_core.base.structure import from_json, to_json, to_plain
 from dorami_core.events.model import Event, EventMeta
 from dorami_core.events.streams import (
     StreamChanged,
@@ -111,4 +111,5 @@ __all__ = [
     "new_uuid",
     "positive",
     "to_json",
+    "to_plain",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 import attrs
@@ -47,12 +48,14 @@ class Viewer:
         self._cut_after_s = cut_after_s
         self._tally = tally
         self._burst_bytes = 0
-        self._is_up_to_date = False  # it has all so far, and nothing of it waits
+        self.ready: Callable[[bytes], int] | None = None
+        """The sink's own, while this viewer has all so far and nothing of it waits; for `Relay` to call."""
         self._skipping_since: float | None = None
         self._drained = False
 
     def end(self, reason: EndReason) -> None:
         """No more is coming; the first reason stays."""
+        self.ready = None
         if not self.ended.is_set():
             self.reason = reason
             self.ended.set()
@@ -67,9 +70,7 @@ class Viewer:
 
     def offer(self, part: Round, cache: JoinCache, now: float) -> bool:
         """Gives the sink this round, or not; False where it was cut. `cache` holds the round already."""
-        if self._is_up_to_date:
-            self._give(part.data)
-        elif not self.started:
+        if not self.started:
             self.start(cache)
         elif self._skipping_since is None:
             self._offer_to_late(part, now)
@@ -78,8 +79,14 @@ class Viewer:
         return True
 
     def _give(self, data: bytes) -> None:
-        self._is_up_to_date = not self.sink.send_nowait(data)
+        queued = self.sink.send_nowait(data)
+        self.ready = None if queued else self.sink.ready
         self._tally.bytes_out += len(data)
+
+    def fall_behind(self, data: bytes, sent: int) -> None:
+        """`ready` took so many bytes of these only."""
+        self.ready = None
+        self.sink.keep(data, sent)
 
     def _offer_to_late(self, part: Round, now: float) -> None:
         queued = self.sink.queued_bytes
@@ -133,6 +140,13 @@ class Subscription:
     @property
     def queued_bytes(self) -> int:
         return self._queued
+
+    @property
+    def ready(self) -> None:
+        return None
+
+    def keep(self, data: bytes, sent: int) -> None:
+        raise RuntimeError("there is no kernel between a relay and a worker")
 
     def send_nowait(self, data: bytes) -> int:
         self._parts.append(data)

@@ -20,7 +20,9 @@ from dorami_core.recordings.recorder import has_space
 log = structlog.get_logger(__name__)
 
 MODULE = "dorami_core.media.workers.cut"
-LOOK_S = 0.5
+LOOK_S = 2.0
+NOT_WRITTEN_S = 0.5
+"""Until it is looked again for what is not in the files yet."""
 MARGIN_MS = 1000
 """What the file is behind its row: a fragment is written every half second."""
 UNKNOWN_END_MS = 3_600_000
@@ -89,7 +91,7 @@ class ClipMaker:
         # Parts have formats of their own, so a clip is of one part: of that which has most of it.
         piece = max(pieces, key=lambda one: one.length_ms, default=None)
         if now < clip.until + timedelta(seconds=WAIT_S) and not (pieces and all(one.is_written for one in pieces)):
-            await clip_store.wait(self._db, clip.id, LOOK_S)
+            await clip_store.wait(self._db, clip.id, NOT_WRITTEN_S)
         elif piece is None or piece.length_ms < min(self._settings.clip_min_s * 1000, _length_ms(clip)):
             self._failed += 1
             await clip_store.failed(self._db, clip.id, "this was not recorded", None)

@@ -16,11 +16,21 @@ from dorami_core.hooks.transactions import Database, Tx
 log = structlog.get_logger()
 
 BATCH = 200
-POLL_S = 0.2
-"""At least so often it looks for timers that were set meanwhile."""
+POLL_S = 0.5
+"""At least so often it looks for timers that were set meanwhile. One that is set for less than this ahead is late by up
+to it."""
 GATHER_S = 0.05
 """Timers that are due close after one another are fired together."""
 RETRY_MAX_S = 30.0
+
+# Asked for by a subquery the time is one value, and the index is read up to it. The last row is the first timer of all.
+LOOK = """
+SELECT * FROM (
+    SELECT kind, key, NULL::float8 AS left_s FROM core.deadlines
+    WHERE due_at <= (SELECT core.now()) AND kind = ANY($1) ORDER BY due_at LIMIT $2) AS due
+UNION ALL
+SELECT NULL, NULL, extract(epoch FROM min(due_at) - core.now())::float8 FROM core.deadlines WHERE kind = ANY($1)
+"""
 
 
 @attrs.frozen
@@ -74,9 +84,9 @@ class DeadlineRunner:
         while True:
             pause_s = POLL_S
             try:
-                if await self._fire_some() == BATCH:
+                fired, pause_s = await self._fire_some()
+                if fired == BATCH:
                     continue
-                pause_s = await self._until_next()
             except DoramiError as error:
                 if error.code != "UNAVAILABLE":
                     raise
@@ -85,30 +95,19 @@ class DeadlineRunner:
 
     async def fire_due(self) -> bool:
         """One round; True where a timer was due."""
-        return await self._fire_some() > 0
+        fired, _ = await self._fire_some()
+        return fired > 0
 
-    async def _until_next(self) -> float:
-        left_s = await self._db.fetchval(
-            "SELECT extract(epoch FROM min(due_at) - core.now())::float8 FROM core.deadlines WHERE kind = ANY($1)",
-            list(self._handlers),
-        )
-        return POLL_S if left_s is None else min(POLL_S, max(GATHER_S, left_s))
-
-    async def _fire_some(self) -> int:
-        """How many were due, at most BATCH."""
-        rows = await self._db.fetch(
-            # asked for by a subquery the time is one value, and the index is read up to it
-            """SELECT kind, key FROM core.deadlines WHERE due_at <= (SELECT core.now()) AND kind = ANY($1)
-               ORDER BY due_at LIMIT $2""",
-            list(self._handlers),
-            BATCH,
-        )
+    async def _fire_some(self) -> tuple[int, float]:
+        """How many were due, at most BATCH; and how long to wait for more."""
+        *rows, first = await self._db.fetch(LOOK, list(self._handlers), BATCH)
         due: dict[str, list[str]] = {}
         for row in rows:
             due.setdefault(row["kind"], []).append(row["key"])
         for kind, keys in due.items():
             await self._fire(kind, keys)
-        return len(rows)
+        left_s: float | None = first["left_s"]
+        return len(rows), POLL_S if left_s is None else min(POLL_S, max(GATHER_S, left_s))
 
     async def _fire(self, kind: str, keys: list[str]) -> None:
         try:

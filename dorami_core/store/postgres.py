@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
 import attrs
+import msgspec
 import trio
 
 from dorami_core.base.errors import DoramiError
+from dorami_core.base.turns import Turn
 from dorami_core.events.model import Event
 from dorami_core.hooks.transactions import Queries
 from dorami_core.runtime import to_asyncio
@@ -71,18 +71,12 @@ class PostgresSession(_Calls):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._turn = trio.Lock()
+        self._turn = Turn()
 
     async def _call(self, method: str, sql: str, args: tuple[Any, ...]) -> Any:
-        try:
-            self._turn.acquire_nowait()  # saves the round through the scheduler that acquire() always makes
-        except trio.WouldBlock:
-            await self._turn.acquire()
-        try:
+        async with self._turn:
             with postgres_unreachable():
                 return await to_asyncio(getattr(self._connection, method), sql, *args)
-        finally:
-            self._turn.release()
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> None:
         """From now on calls `heard`, outside of any task, for each NOTIFY on the channel; until the session ends."""
@@ -244,9 +238,12 @@ async def _connect(url: str) -> Connection:
 
 async def _prepare(connection: Connection) -> None:
     """JSON and JSONB columns are Python values."""
-    encode = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
     for name in ("json", "jsonb"):
-        await connection.set_type_codec(name, schema="pg_catalog", encoder=encode, decoder=json.loads)
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=_encode, decoder=msgspec.json.decode)
+
+
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 async def _once(pool: asyncpg.Pool[Any], method: str, sql: str, args: tuple[Any, ...]) -> Any:

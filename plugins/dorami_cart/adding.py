@@ -12,7 +12,7 @@ from dorami_catalog.api import CatalogApi, StockChange
 from dorami_cart import store
 from dorami_cart.api import AddAnswer, AddToCart, AskToWait, CartItemView, WaitingAnswer, mask_name
 from dorami_cart.model import CartItemAdded
-from dorami_core.hooks import DoramiError, Host, Row, Tx, invalid, to_json
+from dorami_core.hooks import DoramiError, Host, Row, Tx, invalid, to_plain
 
 ITEM_TIMER = "cart_item"
 Decision = AddAnswer | DoramiError
@@ -52,7 +52,7 @@ class Adding:
             case "OK":
                 item = store.view_of(row)
                 decided.added.append((asked, item, row))
-                decided.answers[index] = AddAnswer(item=to_json(item))
+                decided.answers[index] = AddAnswer(item=to_plain(item))
             case "REPEATED":
                 decided.answers[index] = _again(row["answer"])
             case "SHORT" if asked.wish.wait:

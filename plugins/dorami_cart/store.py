@@ -64,8 +64,8 @@ async def settle_names(
     """Remembers answers, and forgets names that this transaction took in vain."""
     if granted:
         await tx.execute(
-            """UPDATE cart.adds a SET answer = $3::jsonb -> (g.n - 1)::integer
-               FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS g (user_id, client_id, n)
+            """UPDATE cart.adds a SET answer = g.answer
+               FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS g (user_id, client_id, answer)
                WHERE a.user_id = g.user_id AND a.client_id = g.client_id AND a.answer IS NULL""",
             [one.user.id for one, _ in granted],
             [one.wish.client_id for one, _ in granted],

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import attrs
 
-from dorami_core.hooks import ErrorCode, Event, positive, to_json
+from dorami_core.hooks import ErrorCode, Event, positive, to_json, to_plain
 from dorami_reservation.api import ReservationStatus, ReservationView
 
 MAX_WANTED = 99
@@ -93,11 +93,11 @@ class QueueMoved(Event):
 
 
 def places_to_json(places: Iterable[ReservationView]) -> list[dict[str, Any]]:
-    """`to_json` of each. Who waits for the same variant has the same ahead of him, so that is made once for all."""
+    """`to_plain` of each. Who waits for the same variant has the same ahead of him, so that is made once for all."""
     ahead: dict[UUID, Any] = {}
     found = []
     for place in places:
-        told = to_json(attrs.evolve(place, ahead=[]))
+        told = to_plain(attrs.evolve(place, ahead=[]))
         if place.ahead:
             if place.variant_id not in ahead:
                 ahead[place.variant_id] = to_json(place.ahead)

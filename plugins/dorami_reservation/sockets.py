@@ -38,9 +38,10 @@ class ReservationSockets:
     async def tell_positions_forever(self) -> None:
         while True:
             await self._wake.wait()
+            # First the rush that moves a queue, then those who look at it.
+            await self._host.clock.sleep(self._every_s)
             self._wake = trio.Event()
             await self.tell_positions()
-            await self._host.clock.sleep(self._every_s)
 
     async def tell_positions(self) -> None:
         """To all who wait in the queues that have moved."""

@@ -18,28 +18,32 @@ from dorami_core.testing.host import open_bench
 from tests.plugins.conftest import Selling
 
 UNGUARDED = """
-CREATE OR REPLACE FUNCTION catalog.hold_units(
-    p_product uuid, p_color text, p_size text, p_quantity integer,
-    OUT outcome text, OUT variant_id uuid, OUT stream_key text, OUT name text, OUT image_url text,
-    OUT unit_price_minor bigint, OUT currency text, OUT timer_enabled boolean, OUT hold_seconds integer,
-    OUT version bigint, OUT available_before bigint, OUT available_after bigint, OUT variant_available integer
-) LANGUAGE plpgsql AS $$
-#variable_conflict use_column
+CREATE OR REPLACE FUNCTION catalog.hold_units(p_product uuid, p_colors text[], p_sizes text[], p_quantities integer[])
+RETURNS SETOF catalog.held LANGUAGE plpgsql AS $$
 DECLARE
-    free integer;
     counted integer;
+    taken integer := 0;
+    held catalog.held;
 BEGIN
-    SELECT 'OK', v.id, p.stream_key, p.name, p.image_url, p.price_minor, p.currency, true, NULL, p.version, 1, 1,
+    SELECT v.id, p.stream_key, p.stream_keys, p.name, p.image_url, p.price_minor, p.currency, true, p.version, 1, 1,
            v.on_hand - v.held - v.committed, v.held
-      INTO outcome, variant_id, stream_key, name, image_url, unit_price_minor, currency, timer_enabled, hold_seconds,
-           version, available_before, available_after, free, counted
+      INTO held.variant_id, held.stream_key, held.stream_keys, held.name, held.image_url, held.unit_price_minor,
+           held.currency, held.timer_enabled, held.version, held.available_before, held.available_after,
+           held.variant_available, counted
       FROM catalog.variants v JOIN catalog.products p ON p.id = v.product_id WHERE p.id = p_product;
-    IF free < p_quantity THEN
-        outcome := 'SHORT';
-        RETURN;
+    FOR i IN 1 .. cardinality(p_quantities) LOOP
+        held.n := i;
+        held.outcome := CASE WHEN held.variant_available < p_quantities[i] THEN 'SHORT' ELSE 'OK' END;
+        IF held.outcome = 'OK' THEN
+            taken := taken + p_quantities[i];
+            held.variant_available := held.variant_available - p_quantities[i];
+        END IF;
+        RETURN NEXT held;
+    END LOOP;
+    IF taken > 0 THEN
+        PERFORM pg_sleep(0.02);
+        UPDATE catalog.variants v SET held = counted + taken WHERE v.id = held.variant_id;
     END IF;
-    PERFORM pg_sleep(0.02);
-    UPDATE catalog.variants v SET held = counted + p_quantity WHERE v.id = variant_id;
 END
 $$;
 """

@@ -193,9 +193,9 @@ async def test_who_stands_in_line_while_the_room_is_frozen_is_refused(chat: Chat
     room = chat.service._room(LIVE)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            async with room.lock:
+            async with room.turn:
                 nursery.start_soon(say)
-                while not room.lock.statistics().tasks_waiting:
+                while not room.inside:
                     await trio.lowlevel.checkpoint()
                 await chat.send(people.seller, "chat:set-mode", liveId=LIVE, frozen=True)
     assert refused == ["CHAT_FROZEN"]

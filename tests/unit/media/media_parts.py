@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from io import BytesIO
 
@@ -60,7 +60,8 @@ def from_key_frame(packets: Sequence[MediaPacket], number: int) -> int:
 
 
 class ListSink:
-    """Keeps every object it is given; `stuck` ones count all of it as queued."""
+    """Keeps every object it is given; `stuck` ones count all of it as queued. `kernel_takes`: of each object at most so
+    many bytes, or nothing ever again."""
 
     def __init__(self, *, stuck: bool = False) -> None:
         self.sent: list[bytes] = []
@@ -68,6 +69,24 @@ class ListSink:
         self.queued_bytes = 0
         self.aborted: str | None = None
         self.gone = trio.Event()
+        self.kernel_takes: int | OSError | None = None
+
+    @property
+    def ready(self) -> Callable[[bytes], int] | None:
+        return None if self.queued_bytes else self._take
+
+    def _take(self, data: bytes) -> int:
+        if self.stuck:
+            raise BlockingIOError
+        if isinstance(self.kernel_takes, OSError):
+            raise self.kernel_takes
+        taken = data[: self.kernel_takes]
+        self.sent.append(taken)
+        return len(taken)
+
+    def keep(self, data: bytes, sent: int) -> None:
+        self.sent.append(data[sent:])
+        self.queued_bytes += len(data) - sent
 
     def send_nowait(self, data: bytes) -> int:
         self.sent.append(data)

@@ -228,6 +228,38 @@ async def test_a_viewer_stuck_for_long_is_cut_with_a_reason(autojump_clock: trio
         hub.close(KEY)
 
 
+async def test_what_the_kernel_did_not_take_comes_after_it(autojump_clock: trio.testing.MockClock) -> None:
+    packets = encoded_packets()
+    async with open_relay_hub(SETTINGS) as hub, trio.open_nursery() as nursery:
+        relay, sink = live(hub), ListSink()
+        await attach(nursery, hub, sink)
+        for start, takes in ((0, None), (20, 100), (40, None), (60, 0)):
+            sink.kernel_takes, sink.queued_bytes = takes, 0
+            write(relay, packets[start : start + 20])
+            await round_done()
+            assert (sink.queued_bytes > 0) == (takes is not None)
+            assert relay.statistics().bytes_out == sum(map(len, sink.sent))
+        hub.close(KEY)
+    assert sink.packets == list(packets[:80])
+
+
+async def test_a_peer_that_is_gone_goes_alone(autojump_clock: trio.testing.MockClock) -> None:
+    packets = encoded_packets()
+    async with open_relay_hub(SETTINGS) as hub, trio.open_nursery() as nursery:
+        relay, gone, fine = live(hub), ListSink(), ListSink()
+        await attach(nursery, hub, gone)
+        await attach(nursery, hub, fine)
+        write(relay, packets[:40])
+        await round_done()
+        gone.kernel_takes = ConnectionResetError()
+        write(relay, packets[40:])
+        await round_done()
+        assert gone.aborted == "peer_reset"
+        assert (relay.statistics().broken, relay.statistics().viewers) == (0, 1)
+        hub.close(KEY)
+    assert len(fine.packets) == len(packets)
+
+
 async def test_a_sink_that_raises_goes_alone(autojump_clock: trio.testing.MockClock) -> None:
     packets = encoded_packets()
     async with open_relay_hub(SETTINGS) as hub, trio.open_nursery() as nursery:

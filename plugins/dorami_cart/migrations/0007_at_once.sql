@@ -1,0 +1,167 @@
+-- As before, but set by set: wishes for one product, each of another person, are one statement of each kind. Where one
+-- buyer may have only so many, the set is one wish, for what he holds is counted with what he was given just before.
+DROP FUNCTION cart.add_items;
+DROP FUNCTION cart.add_item;
+
+-- Lines for units of one product, for people none of whom comes twice; `n` are the numbers that the rows get.
+CREATE FUNCTION cart.add_set(
+    p_n integer[], p_users uuid[], p_product uuid, p_colors text[], p_sizes text[], p_quantities integer[],
+    p_hold_s double precision, p_streams text[]
+) RETURNS TABLE (
+    n integer, outcome text, answer jsonb, variant_available integer,
+    product_id uuid, stream_key text, version bigint, available_before bigint, available_after bigint,
+    item_id uuid, merged boolean, variant_id uuid, product_name text, image_url text, color text, size text,
+    quantity integer, unit_price_minor bigint, currency text, status text, timer_enabled boolean,
+    expires_at timestamptz, created_at timestamptz, server_time timestamptz, reservation_id uuid,
+    main_stream_key text, stream_keys text[]
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    held catalog.held[];
+    moment timestamptz;
+BEGIN
+    -- The lock in a statement of its own: the next one sees what was committed before it was given.
+    SELECT array_agg(h ORDER BY h.n) INTO held FROM catalog.hold_units(p_product, p_colors, p_sizes, p_quantities) h;
+    moment := core.now();
+    RETURN QUERY
+    WITH given AS MATERIALIZED (
+        SELECT h.*, w.i, w.user_id, w.color, w.size, w.quantity, gen_random_uuid() AS new_id,
+               CASE WHEN w.stream <> h.stream_key THEN w.stream ELSE h.stream_key END AS line_stream_key,
+               moment + make_interval(secs => coalesce(h.hold_seconds, p_hold_s)) AS held_until
+        FROM unnest(held) h
+        JOIN unnest(p_n, p_users, p_colors, p_sizes, p_quantities, p_streams) WITH ORDINALITY
+             AS w (i, user_id, color, size, quantity, stream, n) ON w.n = h.n
+        WHERE h.outcome = 'OK'
+    ), grown AS (
+        UPDATE cart.items o SET quantity = o.quantity + found.more
+        FROM (SELECT g.i, g.quantity AS more, line.id
+              FROM given g CROSS JOIN LATERAL (
+                  SELECT o.id FROM cart.items o
+                  WHERE o.user_id = g.user_id AND o.status = 'ACTIVE' AND o.product_id = p_product
+                    AND o.variant_id = g.variant_id AND o.reservation_id IS NULL
+                    AND o.color IS NOT DISTINCT FROM g.color AND o.size IS NOT DISTINCT FROM g.size
+                    AND o.unit_price_minor = g.unit_price_minor AND o.currency = g.currency
+                    AND (o.expires_at IS NULL OR o.expires_at > moment)
+                  ORDER BY o.created_at LIMIT 1) line) found
+        WHERE o.id = found.id RETURNING found.i, o.*
+    ), made AS (
+        INSERT INTO cart.items AS o (id, user_id, product_id, variant_id, stream_key, product_name, image_url, color, size,
+                                     quantity, unit_price_minor, currency, timer_enabled, expires_at, created_at)
+        SELECT g.new_id, g.user_id, p_product, g.variant_id, g.line_stream_key, g.name, g.image_url, g.color, g.size,
+               g.quantity, g.unit_price_minor, g.currency, g.timer_enabled,
+               CASE WHEN g.timer_enabled THEN g.held_until
+                    ELSE (SELECT greatest(e.ended_at + interval '24 hours', g.held_until)
+                          FROM cart.ended_streams e WHERE e.stream_key = g.line_stream_key) END,
+               moment
+        FROM given g WHERE g.i NOT IN (SELECT grown.i FROM grown) ORDER BY g.i
+        RETURNING o.*
+    ), wanted_again AS (
+        -- What expired of it is no surprise at the checkout any more.
+        UPDATE cart.items o SET told = true FROM made
+        WHERE o.user_id = made.user_id AND o.status = 'EXPIRED' AND NOT o.told AND o.variant_id = made.variant_id
+          AND o.color IS NOT DISTINCT FROM made.color AND o.size IS NOT DISTINCT FROM made.size
+    ), lines AS (
+        SELECT g.i, made.*, false AS merged FROM made JOIN given g ON g.new_id = made.id
+        UNION ALL
+        SELECT grown.*, true FROM grown
+    )
+    SELECT p_n[h.n], h.outcome, NULL::jsonb, h.variant_available, p_product, l.stream_key, h.version, h.available_before,
+           h.available_after, l.id, l.merged, h.variant_id, l.product_name, l.image_url, l.color, l.size, l.quantity,
+           l.unit_price_minor, l.currency, l.status, l.timer_enabled, l.expires_at, l.created_at, moment, NULL::uuid,
+           h.stream_key, h.stream_keys
+    FROM unnest(held) h LEFT JOIN lines l ON l.i = p_n[h.n];
+END
+$$;
+
+-- Many wishes in the order given. outcome: those of catalog.hold_units (NOT_FOUND also where the product is not in the
+-- broadcast that the wish names), LIMIT (variant_available is how many more this buyer may have), REPEATED (answer is the
+-- stored one) or OTHER_WISH. What is refused leaves nothing behind but its name.
+-- All names are taken before any product is locked, in one order: LOCKING.md of the catalogue.
+CREATE FUNCTION cart.add_items(
+    p_users uuid[], p_products uuid[], p_colors text[], p_sizes text[], p_quantities integer[], p_hold_s double precision,
+    p_clients text[], p_wishes text[], p_streams text[]
+) RETURNS TABLE (
+    n integer, outcome text, answer jsonb, variant_available integer,
+    product_id uuid, stream_key text, version bigint, available_before bigint, available_after bigint,
+    item_id uuid, merged boolean, variant_id uuid, product_name text, image_url text, color text, size text,
+    quantity integer, unit_price_minor bigint, currency text, status text, timer_enabled boolean,
+    expires_at timestamptz, created_at timestamptz, server_time timestamptz, reservation_id uuid,
+    main_stream_key text, stream_keys text[]
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    are_named boolean;
+    taken integer[];
+    said record;
+    looked_at uuid;
+    limited boolean;
+    shown_in text[];
+    set_n integer[] := '{}';
+    set_users uuid[] := '{}';
+    set_colors text[];
+    set_sizes text[];
+    set_quantities integer[];
+    set_streams text[];
+BEGIN
+    are_named := array_remove(p_clients, NULL) <> '{}';
+    IF are_named THEN
+        WITH named AS (
+            INSERT INTO cart.adds (user_id, client_id, wish)
+            SELECT w.u, w.c, w.wish FROM unnest(p_users, p_clients, p_wishes) AS w (u, c, wish)
+            WHERE w.c IS NOT NULL ORDER BY w.u, w.c
+            ON CONFLICT DO NOTHING RETURNING user_id, client_id
+        )
+        SELECT array_agg(w.i) INTO taken
+        FROM unnest(p_users, p_clients) WITH ORDINALITY AS w (u, c, i)
+        WHERE w.c IS NULL OR EXISTS (SELECT FROM named WHERE named.user_id = w.u AND named.client_id = w.c);
+    END IF;
+    FOR i IN 1 .. cardinality(p_users) + 1 LOOP
+        IF set_n <> '{}' AND (i > cardinality(p_users) OR p_products[i] <> looked_at OR limited OR p_users[i] = ANY (set_users)) THEN
+            RETURN QUERY SELECT * FROM cart.add_set(set_n, set_users, looked_at, set_colors, set_sizes, set_quantities,
+                                                    p_hold_s, set_streams);
+            set_n := '{}';
+        END IF;
+        EXIT WHEN i > cardinality(p_users);
+        n := i;
+        IF are_named AND i = ANY (taken) IS NOT TRUE THEN
+            SELECT CASE a.wish WHEN p_wishes[i] THEN 'REPEATED' ELSE 'OTHER_WISH' END AS outcome, a.answer INTO said
+              FROM cart.adds a WHERE a.user_id = p_users[i] AND a.client_id = p_clients[i];
+            outcome := said.outcome;
+            answer := said.answer;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        answer := NULL;
+        IF looked_at IS DISTINCT FROM p_products[i] THEN
+            looked_at := p_products[i];
+            SELECT p.max_per_buyer IS NOT NULL, p.stream_keys INTO limited, shown_in FROM catalog.products p WHERE p.id = looked_at;
+        END IF;
+        IF p_streams[i] IS NOT NULL AND p_streams[i] <> ALL (shown_in) THEN
+            outcome := 'NOT_FOUND';
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        IF limited THEN
+            variant_available := catalog.over_limit(p_products[i], p_users[i], p_quantities[i]);
+            IF variant_available IS NOT NULL THEN
+                outcome := 'LIMIT';
+                RETURN NEXT;
+                CONTINUE;
+            END IF;
+        END IF;
+        IF set_n = '{}' THEN
+            set_users := '{}';
+            set_colors := '{}';
+            set_sizes := '{}';
+            set_quantities := '{}';
+            set_streams := '{}';
+        END IF;
+        set_n := set_n || i;
+        set_users := set_users || p_users[i];
+        set_colors := array_append(set_colors, p_colors[i]);
+        set_sizes := array_append(set_sizes, p_sizes[i]);
+        set_quantities := set_quantities || p_quantities[i];
+        set_streams := array_append(set_streams, p_streams[i]);
+    END LOOP;
+END
+$$;
