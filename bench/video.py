@@ -28,14 +28,19 @@ async def publish(
     where = urlsplit(rtmp)
     async with trio.open_nursery() as nursery, open_demo_packets(folder) as packets:
         publishers: list[RtmpPublisher] = []
-        async for packet in packets:
-            if not publishers:  # not before: making the clip may take longer than a silent publisher is borne
-                publishers = [await _open(nursery, where, key) for key in keys]
-            on_send(packet)
-            for publisher in publishers:
-                await publisher.send(packet)
-            task_status.started()
-            task_status = trio.TASK_STATUS_IGNORED
+        try:
+            async for packet in packets:
+                if not publishers:  # not before: making the clip may take longer than a silent publisher is borne
+                    publishers = [await _open(nursery, where, key) for key in keys]
+                on_send(packet)
+                for publisher in publishers:
+                    await publisher.send(packet)
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+        finally:
+            with trio.CancelScope(shield=True):
+                for publisher in publishers:
+                    await publisher.abort()
 
 
 async def _open(nursery: trio.Nursery, where: SplitResult, key: str) -> RtmpPublisher:

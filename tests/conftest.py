@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 import trio
+from hypothesis import HealthCheck, settings
 
 from dorami_core import runtime
 
 pytest_plugins = ["dorami_core.testing.fixtures", "soaking"]
+
+
+# No test depends on how busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -100,13 +100,14 @@ class RecordingSettings:
 
 @attrs.frozen
 class RestreamSettings:
-    stale_s: float = attrs.field(default=10, validator=positive)
+    stale_s: float = attrs.field(default=8, validator=positive)
     first_pause_s: float = attrs.field(default=1, validator=positive)
     longest_pause_s: float = attrs.field(default=60, validator=positive)
     steady_s: float = attrs.field(default=60, validator=positive)
     max_failures: int = attrs.field(default=30, validator=positive)
     worker_memory_mb: int = attrs.field(default=300, validator=positive)
     worker_cpu: float = attrs.field(default=0.5, validator=positive)
+    ca_file: str = ""
 
 
 @attrs.frozen

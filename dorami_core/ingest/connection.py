@@ -33,7 +33,15 @@ _TCPI_RTT = 68
 
 
 class _Closed(Exception):
-    """The connection is at its end: the peer is gone or is to go. What it carries is for the log."""
+    """The connection is at its end: the peer is gone or is to go. `reason` is for the log, "" where it has its line.
+
+    Never kept in a variable and never raised out of a nursery: the frames of its traceback would point back at it, and
+    all that the peer has sent would stay until the garbage collector comes.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class RtmpConnection:
@@ -71,8 +79,8 @@ class RtmpConnection:
                 while True:
                     await self._publish(await self._publish_wish())
             except _Closed as closed:
-                if closed.args:
-                    self._log.info("rtmp connection closed", reason=closed.args[0])
+                if closed.reason:
+                    self._log.info("rtmp connection closed", reason=closed.reason)
             await self._linger()
 
     async def _publish_wish(self) -> PublishRequested:
@@ -96,7 +104,7 @@ class RtmpConnection:
         request = PublishRequest(wish.stream_key, wish.secret, self._address, self._client_id, wish.encoder)
         publisher = self._log.bind(stream=wish.stream_key, encoder=wish.encoder)
         refusal = "timeout"
-        closed: _Closed | None = None
+        closed: str | None = None
         let_in = False
         # One scope around all: a scope around the entering alone could not be left while the gate's own are open.
         with trio.CancelScope(deadline=trio.current_time() + self._limits.authorise_s) as scope:
@@ -113,30 +121,37 @@ class RtmpConnection:
             self._session.refuse()
             raise _Closed
         if closed is not None or scope.cancelled_caught:
-            raise closed or _Closed("let in too late")
+            raise _Closed("let in too late" if closed is None else closed)
 
-    async def _relay(
-        self, publication: Publication, publisher: structlog.typing.FilteringBoundLogger
-    ) -> _Closed | None:
-        """From `NetStream.Publish.Start` on. None after a goodbye, else why it ended: as a value, since for the gate's
-        context this is no error."""
+    async def _relay(self, publication: Publication, publisher: structlog.typing.FilteringBoundLogger) -> str | None:
+        """From `NetStream.Publish.Start` on. None after a goodbye, else the reason of its _Closed: as a value, since
+        for the gate's context this is no error."""
         self._counters.publishers += 1
         self._counters.accepted += 1
         publisher.info("publishing started")
-        closed: _Closed | None = None
-        finished = False
+        closed: str | None = ""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch_cut, publication)
-                self._events += self._session.accept()
-                await self._flush()
-                await self._pump(publication)
-                finished = True
-                publication.finish()
+
+                async def watch_cut() -> None:
+                    nonlocal closed
+                    reason = await publication.wait_cut()
+                    self._session.dismiss("The broadcast was ended.")
+                    closed = f"cut: {reason}"
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(watch_cut)
+                try:
+                    self._events += self._session.accept()
+                    await self._flush()
+                    await self._pump(publication)
+                    closed = None
+                    publication.finish()
+                except _Closed as error:
+                    closed = error.reason
                 nursery.cancel_scope.cancel()
-        except* _Closed as group:
-            closed = _first(group)
         finally:
+            finished = closed is None
             self._counters.publishers -= 1
             self._counters.lost += not finished
             publisher.info("publishing ended", goodbye=finished, ignored_messages=self._session.ignored_messages)
@@ -175,11 +190,6 @@ class RtmpConnection:
         if isinstance(self._stream, trio.SocketStream) and hasattr(socket, "TCP_INFO"):
             told = self._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCPI_RTT + 4)
             publication.note_round_trip(int.from_bytes(told[_TCPI_RTT:], sys.byteorder) / 1e6)
-
-    async def _watch_cut(self, publication: Publication) -> None:
-        reason = await publication.wait_cut()
-        self._session.dismiss("The broadcast was ended.")
-        raise _Closed(f"cut: {reason}")
 
     def _take_events(self) -> list[Event]:
         events, self._events = self._events, []

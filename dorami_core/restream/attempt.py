@@ -8,6 +8,7 @@ from collections import deque
 from pathlib import Path
 
 import attrs
+import certifi
 import msgpack
 import trio
 
@@ -24,6 +25,9 @@ MODULE = "dorami_core.media.workers.restream"
 WATCH_S = 0.5
 CPU_OVER_S = 10.0
 MAX_DELAY_MS = 600_000
+READ_SHARE = 1 / 8
+"""Of what the other side's kernel has acknowledged, its program has read at least so much, or it reads no more. The
+edge of a window creeps a little while nobody reads: by 2 % of what comes in, on Linux."""
 _MB = 1_000_000
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -108,6 +112,7 @@ class Attempt:
         self._pid: int | None = None
         self._phase = "starting"
         self._taken = 0
+        self._window = (0, 0)
         self._measured_at_s: float | None = None
         self._progress_at_s = trio.current_time()
         self._killed: Cause = ""
@@ -138,7 +143,13 @@ class Attempt:
         raise AttemptFailed(self._cause(failure), words)
 
     def _job(self) -> bytes:
-        job: bytes = msgpack.packb({"url": self._url, "memory_bytes": self._settings.worker_memory_mb * _MB})
+        settings = self._settings
+        told = {
+            "url": self._url,
+            "memory_bytes": settings.worker_memory_mb * _MB,
+            "ca_file": settings.ca_file or certifi.where(),
+        }
+        job: bytes = msgpack.packb(told)
         return len(job).to_bytes(4, "big") + job
 
     def _cause(self, failure: WorkerFailed | None) -> Cause:
@@ -156,6 +167,8 @@ class Attempt:
             return "LOST" if failure.reason == "exit status 1" else "WORKER"
         if failure.reason == "exit status 3":
             return "REFUSED"
+        if failure.reason == "exit status 4":
+            return "UNTRUSTED"
         return "UNREACHABLE" if failure.reason == "exit status 1" else "WORKER"
 
     # What it says
@@ -176,15 +189,29 @@ class Attempt:
         if taken > self._taken:
             over_s = now - (self._measured_at_s if self._measured_at_s is not None else now)
             self._state.measured(taken - self._taken, over_s)
-            self._taken, self._progress_at_s = taken, now
         else:
             self._state.measured(0, now - (self._measured_at_s or now))
+        if self._is_read(progress, taken):
+            self._progress_at_s = now
+        self._taken = max(taken, self._taken)
         self._measured_at_s = now
         assert self._feed is not None
         behind_ms = self._feed.last_ms - int(progress["time_ms"])
         rate = self._state.bitrate_bps
         unread_ms = int(progress["unread_bytes"]) * 8000 / rate if rate else 0.0
         self._state.delay_ms = round(min(max(behind_ms, 0) + unread_ms, MAX_DELAY_MS)) if rate else 0
+
+    def _is_read(self, progress: Progress, taken: int) -> bool:
+        """Whether the other side's program has read since this was last so. Its kernel goes on taking, a megabyte or
+        more, after the program has stopped; but the edge of its window stands still then."""
+        acked, edge = int(progress["acked_bytes"]), int(progress["edge_bytes"])
+        if not edge:
+            return taken > self._taken
+        acked_more, edge_more = acked - self._window[0], edge - self._window[1]
+        if acked_more <= 0 or edge_more < acked_more * READ_SHARE:
+            return False
+        self._window = (acked, edge)
+        return True
 
     # What it may
 

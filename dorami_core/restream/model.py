@@ -15,10 +15,12 @@ from dorami_core.base.ids import StreamKey, UserId
 Platform = Literal["YOUTUBE", "INSTAGRAM", "TIKTOK", "CUSTOM"]
 StartMode = Literal["AUTO", "MANUAL"]
 RunStatus = Literal["IDLE", "CONNECTING", "ACTIVE", "FAILED", "STOPPED"]
-Cause = Literal["", "UNREACHABLE", "REFUSED", "LOST", "STALLED", "OVER_LIMIT", "WORKER", "ENDED", "ASKED", "CHANGED"]
-"""Why a run is in its state: no server there; it said no (the key); the connection broke; nothing was taken for
-`restream.stale_s`; the worker used too much memory or CPU; the worker itself failed; the broadcast has ended; somebody
-asked for it; the target was edited."""
+Cause = Literal[
+    "", "UNREACHABLE", "UNTRUSTED", "REFUSED", "LOST", "STALLED", "OVER_LIMIT", "WORKER", "ENDED", "ASKED", "CHANGED"
+]
+"""Why a run is in its state: no server there; its certificate (rtmps) is of nobody to trust, or names another host; it
+said no (the key); the connection broke; nothing was read for `restream.stale_s`; the worker used too much memory or
+CPU; the worker itself failed; the broadcast has ended; somebody asked for it; the target was edited."""
 Wish = Literal["START", "STOP"]
 
 MAX_URL_CHARS = 500

@@ -1,11 +1,12 @@
 """The restream worker: a job and then FLV on stdin, copied to an RTMP server.
 
 `python -m dorami_core.media.workers.restream`. The job is four bytes of length (big-endian) and a msgpack map `{"url",
-"memory_bytes"}`: the URL has the key in it, and a command line can be read by everybody on the machine.
+"memory_bytes", "ca_file"}`: the URL has the key in it, and a command line can be read by everybody on the machine.
 
 Frames on stdout: `{"state": "connecting"}` before, `{"state": "active"}` after the server has let us publish, then once
-a second `{"sent_bytes", "unread_bytes", "packets", "time_ms"}`. While FFmpeg connects it holds the GIL and nothing is
-said at all: the supervisor counts that as no progress. Exit status 3: the server said no. Ends well when stdin closes.
+a second `{"sent_bytes", "unread_bytes", "acked_bytes", "edge_bytes", "packets", "time_ms"}`. While FFmpeg connects it
+holds the GIL and nothing is said at all: the supervisor counts that as no progress. Exit status 3: the server said no;
+4: its certificate is not to be trusted. Ends well when stdin closes.
 """
 
 from __future__ import annotations
@@ -31,12 +32,16 @@ SEND_BUFFER_BYTES = 512 * 1024
 """What may wait in the kernel. Left alone it grows to megabytes, and a server that has stopped reading would be noticed
 only after as many seconds of video."""
 REPORT_S = 1.0
+_BYTES_ACKED, _SND_WND = 120, 228
+"""Offsets in Linux's `struct tcp_info`; the second is there since Linux 5.4."""
 REFUSED_STATUS = 3
+UNTRUSTED_STATUS = 4
+# The muxer waits this long (us) for a packet of the other track, 10 s by default.
+INTERLEAVING = {"max_interleave_delta": "1000000"}
 OPTIONS = {
     "flvflags": "no_duration_filesize",
     "flush_packets": "1",
-    # The muxer waits this long (us) for a packet of the other track, 10 s by default.
-    "max_interleave_delta": "1000000",
+    **INTERLEAVING,
 }
 
 
@@ -72,7 +77,15 @@ class Sending:
         threading.Thread(target=self._say, daemon=True).start()
 
     def say(self) -> None:
-        report(sent_bytes=self.sent_bytes, unread_bytes=self.unread_bytes(), packets=self.packets, time_ms=self.time_ms)
+        acked, edge = self.window()
+        report(
+            sent_bytes=self.sent_bytes,
+            unread_bytes=self.unread_bytes(),
+            acked_bytes=acked,
+            edge_bytes=edge,
+            packets=self.packets,
+            time_ms=self.time_ms,
+        )
 
     def unread_bytes(self) -> int:
         """What the other side's kernel has not acknowledged (Linux SIOCOUTQ); 0 where that cannot be asked."""
@@ -83,6 +96,20 @@ class Sending:
         except OSError:
             return 0
         return int.from_bytes(answer, sys.byteorder)
+
+    def window(self) -> tuple[int, int]:
+        """How many bytes the other side's kernel has acknowledged, and up to which it would take them: the right edge
+        of its window (RFC 9293, 3.8.6). 0, 0 where that cannot be asked."""
+        if self._sock is None or not hasattr(socket, "TCP_INFO"):
+            return 0, 0
+        try:
+            told = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SND_WND + 4)
+        except OSError:
+            return 0, 0
+        if len(told) < _SND_WND + 4:
+            return 0, 0
+        acked = int.from_bytes(told[_BYTES_ACKED : _BYTES_ACKED + 8], sys.byteorder)
+        return acked, acked + int.from_bytes(told[_SND_WND:], sys.byteorder)
 
     def _say(self) -> None:
         while True:
@@ -115,14 +142,54 @@ def connection_since(before: dict[int, str]) -> socket.socket | None:
     return None
 
 
-def send(url: str) -> None:
+class Said(logging.Handler):
+    """What FFmpeg has logged, for stderr and for the exit status."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_refused = False
+        self.is_untrusted = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage().strip()
+        if line.startswith("Slave '"):
+            return  # the tee muxer's, with the key in another spelling
+        self.was_refused = self.was_refused or "Server error" in line
+        self.is_untrusted = self.is_untrusted or line.startswith(("Peer certificate", "The certificate's owner"))
+        print(line, file=sys.stderr, flush=True)
+
+    @property
+    def status(self) -> int:
+        """How to end after a connection that did not come about."""
+        if self.is_untrusted:
+            return UNTRUSTED_STATUS
+        return REFUSED_STATUS if self.was_refused else 1
+
+
+def destination(url: str, ca_file: str) -> tuple[str, str]:
+    """What to open, and as which format. PyAV hands no options to the protocol of an output, and TLS asks for no
+    certificate without one; the tee muxer does hand them on."""
+    if not url.startswith("rtmps://"):
+        return url, "flv"
+    options = {**OPTIONS, "tls_verify": "1", "ca_file": ca_file}
+    told = ":".join(f"{name}={_escaped(value, ':]')}" for name, value in options.items())
+    return _escaped(f"[f=flv:{told}]{url}", "|"), "tee"
+
+
+def _escaped(text: str, special: str) -> str:
+    """As FFmpeg's `av_get_token` reads it."""
+    return "".join("\\" + c if c in "\\'" + special else c for c in text)
+
+
+def send(url: str, ca_file: str, said: Said) -> None:
     """Copies packets from stdin until it closes."""
     import av
 
     av.logging.set_level(av.logging.WARNING)
+    where, form = destination(url, ca_file)
     with (
         av.open("pipe:0", format="flv", options=PROBE) as source,
-        av.open(url, "w", format="flv", options=OPTIONS) as target,
+        av.open(where, "w", format=form, options=OPTIONS if form == "flv" else INTERLEAVING) as target,
     ):
         # opaque: a copy needs no encoder, and for AV1 the decoder's name is none of one
         tracks = [stream for stream in source.streams if stream.type in ("audio", "video")]
@@ -132,7 +199,7 @@ def send(url: str) -> None:
         try:
             target.start_encoding()
         except av.error.FFmpegError as error:
-            _leave(error, REFUSED_STATUS if _was_refused(error) else 1)
+            _leave(error, said.status)
         report(state="active")
         sending = Sending(connection_since(before))
         sending.start()
@@ -159,14 +226,8 @@ def send(url: str) -> None:
 
 def _leave(error: Any, status: int) -> NoReturn:
     """Without the destructors: they would write to the connection that has just failed."""
-    print(error, file=sys.stderr, flush=True)
+    print(error.strerror, file=sys.stderr, flush=True)  # without the file name, which has the key in it
     os._exit(status)
-
-
-def _was_refused(error: Any) -> bool:
-    """Whether the server was reached and said no, as FFmpeg tells it."""
-    line = (getattr(error, "log", None) or ("", "", ""))[2]
-    return "Server error" in line
 
 
 def main() -> None:
@@ -175,9 +236,10 @@ def main() -> None:
     # Of the address space only what is written to: libraries are mapped generously.
     resource.setrlimit(resource.RLIMIT_DATA, (job["memory_bytes"], job["memory_bytes"]))
     os.nice(5)
-    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    said = Said()
+    logging.basicConfig(handlers=[said])
     try:
-        send(job["url"])
+        send(job["url"], job["ca_file"], said)
     except EOFError:
         return  # stdin closed before the first frame
 

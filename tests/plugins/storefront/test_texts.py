@@ -24,7 +24,7 @@ SCRIPTS = [file for file in sorted((PACKAGE / "web/src").rglob("*.ts")) if not f
 NAMED = re.compile(r'\bt\(\s*"([a-z0-9_]+)"\s*[,)]')
 CHOSEN = re.compile(r'\bt\([^()"]*\? "([a-z0-9_]+)" : "([a-z0-9_]+)"')
 BUILT = re.compile(r'\bt\("([a-z0-9_]+_)" ~|`([a-z0-9_]+_)\$\{')
-TOLD_CAUSES = ("UNREACHABLE", "REFUSED", "LOST", "STALLED", "OVER_LIMIT", "WORKER")
+TOLD_CAUSES = ("UNREACHABLE", "UNTRUSTED", "REFUSED", "LOST", "STALLED", "OVER_LIMIT", "WORKER")
 
 
 SENTENCE = re.compile(r'return \["(js_[a-z0-9_]+)", \{')

@@ -7,7 +7,7 @@ import time
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rtmp_parts import SpecChunks, basic_header, cut_up
 
@@ -37,7 +37,6 @@ def read_all(pieces: list[bytes], reader: ChunkReader | None = None) -> list[Mes
     return messages
 
 
-@settings(deadline=None)
 @given(_QUEUES, _SIZES, st.randoms(use_true_random=False))
 def test_reads_what_the_specification_writes(
     queues: dict[int, list[Message]], sizes: list[int], random: Random
@@ -46,7 +45,6 @@ def test_reads_what_the_specification_writes(
     assert read_all(cut_up(data, random)) == expected
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([2, 3, 64, 70_00]), _MESSAGES), max_size=12), st.randoms(use_true_random=False)
 )

@@ -7,7 +7,7 @@ from functools import cache
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rtmp_parts import AAC_HEADER, AVC_HEADER, FRAME, KEYFRAME, METADATA, SECRET, SOUND, cut_up, video
 
@@ -474,7 +474,6 @@ def whole_publication() -> tuple[bytes, list[Event]]:
     return bytes(peer.sent), events
 
 
-@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_any_pieces_bring_the_same_events(random: Random) -> None:
     data, expected = whole_publication()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import trio
 from cryptography import x509
@@ -48,6 +49,7 @@ class Platform:
         self.goodbyes = 0
         self.open = 0
         self.refuses = False
+        self.asked: list[str] = []
         self._cut = trio.Event()
 
     @property
@@ -56,6 +58,7 @@ class Platform:
 
     @asynccontextmanager
     async def publish(self, request: PublishRequest) -> AsyncIterator[Platform]:
+        self.asked.append(request.stream_key)
         if self.refuses or request.stream_key != KEY:
             raise PublishRefused("wrong_secret")
         self.connections += 1
@@ -142,31 +145,31 @@ class Wire:
                 await sink.send_all(data)
         except trio.BrokenResourceError:
             pass
+        while self._frozen:
+            await self._thawed.wait()  # who does not read does not see an end either
         scope.cancel()
 
 
-def self_signed() -> ssl.SSLContext:
-    """A server's context with a certificate made here, for an hour."""
+def self_signed(*hosts: str) -> bytes:
+    """A key and a certificate for these names and addresses, made here, for an hour, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, hosts[0])])
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(hours=1))
-    certificate = builder.sign(key, hashes.SHA256())
+    builder = builder.not_valid_before(now - timedelta(minutes=1)).not_valid_after(now + timedelta(hours=1))
+    names = [x509.IPAddress(ip_address(host)) if host == HOST else x509.DNSName(host) for host in hosts]
+    certificate = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(key, hashes.SHA256())
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return certificate.public_bytes(pem) + key.private_bytes(pem, pkcs8, serialization.NoEncryption())
+
+
+async def serve_tls(
+    port: int, certificate: Path, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """TLS before a platform, with the key and certificate of this file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(certificate.public_bytes(serialization.Encoding.PEM))
-        pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        file.write(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context
-
-
-async def serve_tls(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
-    """TLS before a platform."""
-    context = self_signed()
+    context.load_cert_chain(certificate)
     listeners = await trio.open_tcp_listeners(0, host=HOST)
     task_status.started(listeners[0].socket.getsockname()[1])
 
@@ -175,7 +178,7 @@ async def serve_tls(port: int, *, task_status: trio.TaskStatus[int] = trio.TASK_
             while data := await source.receive_some(65536):
                 await sink.send_all(data)
         except trio.BrokenResourceError:
-            pass
+            pass  # also where the client did not like the certificate
         scope.cancel()
 
     async def connect(near: trio.SocketStream) -> None:

@@ -12,10 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import attrs
 import av
 import pytest
 import trio
 from restream_parts import (
+    HOST,
     KEY,
     MEDIA,
     LoopedPublisher,
@@ -24,6 +26,7 @@ from restream_parts import (
     free_port,
     make_sending,
     make_state,
+    self_signed,
     serve_deaf,
     serve_platform,
     serve_tls,
@@ -222,14 +225,42 @@ async def test_a_worker_that_takes_too_much_of_a_core_is_replaced(
     assert state.cause == "OVER_LIMIT"
 
 
-async def test_rtmps(stage: Stage) -> None:
+async def secure(stage: Stage, folder: Path, *hosts: str) -> tuple[Platform, int, RestreamSettings]:
+    """A platform behind TLS, and settings that trust its certificate. The names are none that a URL could have as they
+    are."""
     platform, port = await stage.platform()
     await stage.nursery.start(stage.publisher.run)
-    secure = await stage.nursery.start(serve_tls, port)
-    state = stage.send(secure, scheme="rtmps")
+    file = folder / "it's a [test]: |\\.pem"
+    file.write_bytes(self_signed(*hosts))
+    return platform, await stage.nursery.start(serve_tls, port, file), attrs.evolve(QUICK, ca_file=str(file))
+
+
+async def test_rtmps(stage: Stage, tmp_path: Path) -> None:
+    platform, port, settings = await secure(stage, tmp_path, HOST)
+    state = stage.send(port, scheme="rtmps", settings=settings)
     await until(lambda: len(platform.frames) > 30)
     assert (state.status, state.restart_count) == ("ACTIVE", 0)
     await until(lambda: state.sent_bytes > 0 and state.bitrate_bps > 0)
+
+
+async def test_the_key_goes_to_nobody_whose_certificate_is_not_to_be_trusted(stage: Stage, tmp_path: Path) -> None:
+    platform, port, settings = await secure(stage, tmp_path, "another.example")
+    of_nobody = stage.send(port, scheme="rtmps")
+    of_another = stage.send(port, scheme="rtmps", settings=settings)
+    await until(lambda: of_nobody.cause == "UNTRUSTED")
+    await until(lambda: of_another.cause == "UNTRUSTED")
+    assert platform.asked == []
+
+
+async def test_a_key_of_any_characters_reaches_a_secure_platform(stage: Stage, tmp_path: Path) -> None:
+    platform, port, settings = await secure(stage, tmp_path, HOST)
+    platform.refuses = True
+    key = "live_1|2'3\\4[5]:6=7"
+    state = stage.send(port, scheme="rtmps", settings=settings, key=key)
+    await until(lambda: state.cause == "REFUSED")
+    assert platform.asked[0] == key
+    assert any("Server error" in line for line in state.lines)
+    assert not any("live_1" in line or "[5]" in line for line in state.lines)
 
 
 async def test_the_budget_of_failures_ends_it(stage: Stage) -> None:

@@ -26,6 +26,7 @@ describe("a target's words", () => {
   it("tells what is wrong until it is active again", () => {
     expect(trouble({ ...base, status: "FAILED", cause: "REFUSED" })).toBe("js_cause_refused");
     expect(trouble({ ...base, status: "CONNECTING", cause: "STALLED" })).toBe("js_cause_stalled");
+    expect(trouble({ ...base, status: "FAILED", cause: "UNTRUSTED" })).toBe("js_cause_untrusted");
     expect(trouble({ ...base, status: "ACTIVE", cause: "LOST" })).toBeNull();
     expect(trouble({ ...base, status: "IDLE", cause: "ENDED" })).toBeNull();
   });

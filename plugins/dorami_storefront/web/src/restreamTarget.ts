@@ -30,7 +30,7 @@ export const BADGES: Readonly<Record<Target["status"], string>> = {
 };
 
 /** Causes that the seller is told in a sentence; the others explain themselves by the state. */
-const TOLD = new Set(["UNREACHABLE", "REFUSED", "LOST", "STALLED", "OVER_LIMIT", "WORKER"]);
+const TOLD = new Set(["UNREACHABLE", "UNTRUSTED", "REFUSED", "LOST", "STALLED", "OVER_LIMIT", "WORKER"]);
 
 /** The key of the sentence about what is wrong, or null. */
 export function trouble(target: Target): string | null {
