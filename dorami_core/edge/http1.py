@@ -113,7 +113,9 @@ class _Head:
         except httptools.HttpParserUpgrade:
             return  # whether it is one is ours to say
         except httptools.HttpParserError as error:
-            raise BadRequest(400) from error
+            # A request without a version ends with its line, however much comes with it.
+            is_old = self.is_complete and self.parser.get_http_version() == "0.9"
+            raise BadRequest(505 if is_old else 400) from error
 
 
 class HttpConnection:

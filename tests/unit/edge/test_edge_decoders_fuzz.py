@@ -171,6 +171,20 @@ async def head_outcome(reads: list[bytes]) -> list[Request | int | None]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET /\n\r\nGET /more HTTP/1.1\r\n\r\n", 505),  # a request of HTTP/0.9 is one line
+        (b"GET / HTTP/0.9\r\n\r\n", 505),
+        (b"GET / HTTP/1.1\nHost: a\n\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\nmore", 400),
+    ],
+)
+async def test_heads_that_are_none_of_ours(data: bytes, status: int) -> None:
+    for reads in cuts(random.Random(1), data):
+        assert await head_outcome(reads) == [status]
+
+
 @pytest.mark.soak
 async def test_request_heads_however_they_are_cut(soak: Soak) -> None:
     for turn in soak.rounds(150):
