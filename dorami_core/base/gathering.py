@@ -2,7 +2,7 @@
 
 A hot row is bound by its lock and by commits, not by Python: many decisions in one transaction are the
 way past that. No task is needed for it: the first who comes leads, decides for all who have come by then, and hands the
-lead to the next one. Who comes alone waits for nobody.
+lead to the next one. Who comes alone waits for one round of the scheduler.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dorami_core.base.errors import DoramiError
 W = TypeVar("W")
 A = TypeVar("A")
 
-BATCH = 200
+BATCH = 400
 WAITING_BOUND = 5000
 """Wishes about one thing that wait for their turn; more are turned away."""
 
@@ -61,21 +61,21 @@ class Gathering(Generic[W, A]):
     async def ask(self, about: UUID, key: object, wish: W) -> A:
         """The answer to one wish. Two with the same key are never decided together (None: no key). UNAVAILABLE where
         too many wait. Cancelled before its turn a wish is as if never said; later it is decided all the same."""
-        line = self._lines.get(about)
         mine: _Waiting[W, A] = _Waiting(key, wish)
-        if line is None:
-            # The head of a line is the one who leads, or will as soon as he runs.
-            self._lines[about] = line = [mine]
-            mine.leads = True
-        elif len(line) >= WAITING_BOUND:
+        line = self._lines.setdefault(about, [])
+        if len(line) >= WAITING_BOUND:
             raise DoramiError("UNAVAILABLE", retry_after_ms=1000)
-        else:
-            line.append(mine)
-            try:
-                await mine.turn.wait()
-            except trio.Cancelled:
-                self._withdraw(about, line, mine)
-                raise
+        line.append(mine)
+        if len(line) == 1:
+            # The head of a line is the one who leads, or will as soon as he runs; before that all are heard who have
+            # come with him.
+            mine.leads = True
+            mine.turn.set()
+        try:
+            await mine.turn.wait()
+        except trio.Cancelled:
+            self._withdraw(about, line, mine)
+            raise
         if mine.leads:
             with trio.CancelScope(shield=True):
                 await self._lead(about, line)

@@ -36,9 +36,9 @@ BEGIN
         UPDATE cart.items o SET quantity = o.quantity + found.more
         FROM (SELECT g.i, g.quantity AS more, line.id
               FROM given g CROSS JOIN LATERAL (
-                  SELECT o.id FROM cart.items o
-                  WHERE o.user_id = g.user_id AND o.status = 'ACTIVE' AND o.product_id = p_product
-                    AND o.variant_id = g.variant_id AND o.reservation_id IS NULL
+                  -- OFFSET 0: by the person alone, for the hot product has lines without number and statistics come late.
+                  SELECT o.id FROM (SELECT * FROM cart.items WHERE user_id = g.user_id AND status = 'ACTIVE' OFFSET 0) o
+                  WHERE o.variant_id = g.variant_id AND o.reservation_id IS NULL
                     AND o.color IS NOT DISTINCT FROM g.color AND o.size IS NOT DISTINCT FROM g.size
                     AND o.unit_price_minor = g.unit_price_minor AND o.currency = g.currency
                     AND (o.expires_at IS NULL OR o.expires_at > moment)
@@ -57,9 +57,12 @@ BEGIN
         RETURNING o.*
     ), wanted_again AS (
         -- What expired of it is no surprise at the checkout any more.
-        UPDATE cart.items o SET told = true FROM made
-        WHERE o.user_id = made.user_id AND o.status = 'EXPIRED' AND NOT o.told AND o.variant_id = made.variant_id
-          AND o.color IS NOT DISTINCT FROM made.color AND o.size IS NOT DISTINCT FROM made.size
+        UPDATE cart.items o SET told = true
+        FROM (SELECT line.id FROM made CROSS JOIN LATERAL (
+                  SELECT * FROM cart.items WHERE user_id = made.user_id AND status = 'EXPIRED' AND NOT told OFFSET 0) line
+              WHERE line.variant_id = made.variant_id AND line.color IS NOT DISTINCT FROM made.color
+                AND line.size IS NOT DISTINCT FROM made.size) found
+        WHERE o.id = found.id
     ), lines AS (
         SELECT g.i, made.*, false AS merged FROM made JOIN given g ON g.new_id = made.id
         UNION ALL
