@@ -2,12 +2,13 @@
 
 A hot row is bound by its lock and by commits, not by Python: many decisions in one transaction are the
 way past that. No task is needed for it: the first who comes leads, decides for all who have come by then, and hands the
-lead to the next one. Who comes alone waits for one round of the scheduler.
+lead to the next one. Who comes alone waits for nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -48,9 +49,10 @@ class GatheringStatistics:
 
 
 class Gathering(Generic[W, A]):
-    """`decide` gets wishes in order of arrival and answers each with an answer or an error of its own."""
+    """`decide` is given what hands out the wishes, in order of arrival, of all who have come until then: it asks after
+    BEGIN, so that in a rush nobody is decided by himself. It answers each with an answer or an error of its own."""
 
-    def __init__(self, decide: Callable[[Sequence[W]], Awaitable[Sequence[A | DoramiError]]]) -> None:
+    def __init__(self, decide: Callable[[Callable[[], Sequence[W]]], Awaitable[Sequence[A | DoramiError]]]) -> None:
         self._decide = decide
         self._lines: dict[UUID, list[_Waiting[W, A]]] = {}
         self._decided = self._batches = 0
@@ -67,8 +69,7 @@ class Gathering(Generic[W, A]):
             raise DoramiError("UNAVAILABLE", retry_after_ms=1000)
         line.append(mine)
         if len(line) == 1:
-            # The head of a line is the one who leads, or will as soon as he runs; before that all are heard who have
-            # come with him.
+            # The head of a line is the one who leads, or will as soon as he runs.
             mine.leads = True
             mine.turn.set()
         try:
@@ -92,6 +93,23 @@ class Gathering(Generic[W, A]):
 
     async def _lead(self, about: UUID, line: list[_Waiting[W, A]]) -> None:
         batch: list[_Waiting[W, A]] = []
+
+        def take() -> list[W]:
+            if not batch:
+                self._move(line, batch)
+            return [one.wish for one in batch]
+
+        try:
+            await self._answer(batch, take)
+        finally:
+            take()
+            line.remove(batch[0])
+            for one in batch[1:]:
+                one.turn.set()
+            self._hand_on(about, line)
+
+    def _move(self, line: list[_Waiting[W, A]], batch: list[_Waiting[W, A]]) -> None:
+        """The head of the line, who stays there until all are answered, and who can be decided with him."""
         keys: set[object] = set()
         for one in line:
             if len(batch) == BATCH:
@@ -101,33 +119,31 @@ class Gathering(Generic[W, A]):
                 batch.append(one)
         for one in batch[1:]:
             line.remove(one)
-        try:
-            await self._answer(batch)
-        finally:
-            line.remove(batch[0])
-            for one in batch[1:]:
-                one.turn.set()
-            self._hand_on(about, line)
 
-    async def _answer(self, batch: list[_Waiting[W, A]]) -> None:
-        self._batches += 1
-        self._decided += len(batch)
+    async def _answer(self, batch: list[_Waiting[W, A]], take: Callable[[], list[W]]) -> None:
         try:
-            answers = await self._decide([one.wish for one in batch])
+            answers = await self._decide(take)
         except Exception as error:
+            take()
+            self._count(batch)
             if len(batch) == 1 or (isinstance(error, DoramiError) and error.code == "UNAVAILABLE"):
                 for one in batch:
                     one.error = error
                 return
             # Somebody's wish broke the transaction of all: each gets one of its own, in the same order.
             for one in batch:
-                await self._answer([one])
+                await self._answer([one], partial(list, [one.wish]))
             return
+        self._count(batch)
         for one, answer in zip(batch, answers, strict=True):
             if isinstance(answer, DoramiError):
                 one.error = answer
             else:
                 one.answer = answer
+
+    def _count(self, batch: list[_Waiting[W, A]]) -> None:
+        self._batches += 1
+        self._decided += len(batch)
 
     def _hand_on(self, about: UUID, line: list[_Waiting[W, A]]) -> None:
         if line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -33,9 +33,10 @@ class Adding:
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
         self._hold_s = hold_s
 
-    async def decide(self, asked: Sequence[AskToWait]) -> list[Decision]:
+    async def decide(self, take: Callable[[], Sequence[AskToWait]]) -> list[Decision]:
         """In order. Either all of it is committed, or an error is raised and nothing happened."""
         async with self._host.db.transaction() as tx:
+            asked = take()
             decided = _Decided([None] * len(asked))
             for row in await store.add_many(tx, asked, self._hold_s, [_named(one.wish) for one in asked]):
                 self._take(decided, row["n"] - 1, asked[row["n"] - 1], row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -36,8 +36,9 @@ class Reservations:
     async def join(self, user: UserIdentity, wish: JoinQueue) -> ReservationView:
         return await self._gathering.ask(wish.product_id, None, (user, wish))
 
-    async def _join_gathered(self, asked: Sequence[Joiner]) -> list[ReservationView | DoramiError]:
+    async def _join_gathered(self, take: Callable[[], Sequence[Joiner]]) -> list[ReservationView | DoramiError]:
         async with self._host.db.transaction() as tx:
+            asked = take()
             return await self.join_many(tx, asked[0][1].product_id, asked)
 
     async def join_many(self, tx: Tx, product_id: UUID, asked: Sequence[Joiner]) -> list[ReservationView | DoramiError]:

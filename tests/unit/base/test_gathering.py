@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
 import pytest
@@ -21,9 +21,15 @@ class Decider:
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
-        self.go = trio.Event()
+        self.go, self.begun = trio.Event(), trio.Event()
+        self.begun.set()
+        self.is_gone = False
 
-    async def __call__(self, wishes: Sequence[str]) -> list[str | DoramiError]:
+    async def __call__(self, take: Callable[[], Sequence[str]]) -> list[str | DoramiError]:
+        await self.begun.wait()
+        if self.is_gone:
+            raise DoramiError("UNAVAILABLE")
+        wishes = take()
         self.batches.append(list(wishes))
         await self.go.wait()
         if "broken" in wishes:
@@ -74,6 +80,30 @@ async def test_who_comes_meanwhile_is_decided_together_in_order() -> None:
         assert crowd.answers == {"a": "A", "b": "B", "short": "INSUFFICIENT_STOCK", "c": "C", "elsewhere": "ELSEWHERE"}
         statistics = crowd.gathering.statistics()
         assert (statistics.decided, statistics.batches, statistics.waiting) == (5, 3, 0)
+
+
+async def test_who_comes_while_the_transaction_begins_is_decided_in_it() -> None:
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(nursery)
+        crowd.decider.begun = trio.Event()
+        for wish in ("a", "b", "c"):
+            await crowd.ask(wish)
+        crowd.decider.begun.set()
+        await crowd.let_go()
+        assert crowd.decider.batches == [["a", "b", "c"]]
+        assert crowd.answers == {"a": "A", "b": "B", "c": "C"}
+
+
+async def test_where_none_can_begin_all_are_told() -> None:
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(nursery)
+        crowd.decider.begun, crowd.decider.is_gone = trio.Event(), True
+        for wish in ("a", "b"):
+            await crowd.ask(wish)
+        crowd.decider.begun.set()
+        await wait_all_tasks_blocked()
+        assert crowd.answers == {"a": "UNAVAILABLE", "b": "UNAVAILABLE"}
+        assert crowd.gathering.statistics().waiting == 0
 
 
 async def test_the_same_name_is_never_twice_in_a_batch() -> None:
