@@ -41,7 +41,7 @@ BEGIN
         RETURN NEXT held;
     END LOOP;
     IF taken > 0 THEN
-        PERFORM pg_sleep(0.02);
+        PERFORM pg_sleep(0.3);
         UPDATE catalog.variants v SET held = counted + taken WHERE v.id = held.variant_id;
     END IF;
 END

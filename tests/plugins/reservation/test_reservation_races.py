@@ -87,7 +87,7 @@ async def test_without_the_lock_a_number_is_given_twice(shop: Any, processes: li
            BEGIN
                SELECT v.id INTO variant_id FROM catalog.variants v WHERE v.product_id = p_product;
                SELECT count(*) INTO last FROM reservation.places o WHERE o.product_id = p_product;
-               PERFORM pg_sleep(0.02);
+               PERFORM pg_sleep(0.3);
                INSERT INTO reservation.places (id, user_id, product_id, variant_id, number, product_name, quantity,
                                                accept_partial)
                  SELECT w.id, w.user_id, p_product, variant_id, last + w.n, 'x', 1, true
