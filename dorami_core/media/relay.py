@@ -235,34 +235,31 @@ class Relay:
         # Who attaches from here on has this round in its snapshot already.
         for count, viewer in enumerate(list(self._viewers), 1):
             ready = viewer.ready
-            if ready is None:
-                self._offer(viewer, part, now)
-            else:
-                # Without a call between this loop and the kernel: a relay spends nearly all its time here.
-                try:
-                    sent = ready(data)
-                except BlockingIOError:
-                    sent = 0
-                except OSError:
-                    viewer.ready = None
-                    viewer.sink.abort("peer_reset")
-                    continue
-                if sent != size:
-                    viewer.fall_behind(data, sent)
-                given += 1
+            try:
+                if ready is None:
+                    self._offer(viewer, part, now)
+                else:
+                    # Without a call between this loop and the kernel: a relay spends nearly all its time here.
+                    given += 1
+                    try:
+                        sent = ready(data)
+                    except BlockingIOError:
+                        sent = 0
+                    except OSError:
+                        sent = size
+                        viewer.lose("peer_reset")
+                    if sent != size:
+                        viewer.fall_behind(data, sent)
+            except Exception as error:
+                self._break(viewer, error)
             if count % SENDS_PER_TURN == 0:
                 await trio.lowlevel.checkpoint()
         self._tally.bytes_out += given * size
 
     def _offer(self, viewer: Viewer, part: Round, now: float) -> None:
-        if viewer not in self._viewers:
-            return
-        try:
-            if not viewer.offer(part, self._cache, now):
-                del self._viewers[viewer]
-                log.info("viewer cut", stream_key=self.stream_key, reason="slow")
-        except Exception as error:
-            self._break(viewer, error)
+        if viewer in self._viewers and not viewer.offer(part, self._cache, now):
+            del self._viewers[viewer]
+            log.info("viewer cut", stream_key=self.stream_key, reason="slow")
 
     def _break(self, viewer: Viewer, error: Exception) -> None:
         """One sink's fault is not the others': it alone goes."""

@@ -88,6 +88,11 @@ class Viewer:
         self.ready = None
         self.sink.keep(data, sent)
 
+    def lose(self, reason: str) -> None:
+        """`ready` has failed: its peer is gone, and the sink says so to who serves it."""
+        self.ready = None
+        self.sink.abort(reason)
+
     def _offer_to_late(self, part: Round, now: float) -> None:
         queued = self.sink.queued_bytes
         if queued <= self._max_bytes:

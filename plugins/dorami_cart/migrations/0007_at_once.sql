@@ -3,19 +3,21 @@
 DROP FUNCTION cart.add_items;
 DROP FUNCTION cart.add_item;
 
--- Lines for units of one product, for people none of whom comes twice; `n` are the numbers that the rows get.
-CREATE FUNCTION cart.add_set(
-    p_n integer[], p_users uuid[], p_product uuid, p_colors text[], p_sizes text[], p_quantities integer[],
-    p_hold_s double precision, p_streams text[]
-) RETURNS TABLE (
+-- What became of one wish, `n` of those that were said together, and the line of the cart that it is in.
+CREATE TYPE cart.added AS (
     n integer, outcome text, answer jsonb, variant_available integer,
     product_id uuid, stream_key text, version bigint, available_before bigint, available_after bigint,
     item_id uuid, merged boolean, variant_id uuid, product_name text, image_url text, color text, size text,
     quantity integer, unit_price_minor bigint, currency text, status text, timer_enabled boolean,
     expires_at timestamptz, created_at timestamptz, server_time timestamptz, reservation_id uuid,
     main_stream_key text, stream_keys text[]
-) LANGUAGE plpgsql AS $$
-#variable_conflict use_column
+);
+
+-- Lines for units of one product, for people none of whom comes twice; `n` are the numbers that the rows get.
+CREATE FUNCTION cart.add_set(
+    p_n integer[], p_users uuid[], p_product uuid, p_colors text[], p_sizes text[], p_quantities integer[],
+    p_hold_s double precision, p_streams text[]
+) RETURNS SETOF cart.added LANGUAGE plpgsql AS $$
 DECLARE
     held catalog.held[];
     moment timestamptz;
@@ -83,19 +85,11 @@ $$;
 CREATE FUNCTION cart.add_items(
     p_users uuid[], p_products uuid[], p_colors text[], p_sizes text[], p_quantities integer[], p_hold_s double precision,
     p_clients text[], p_wishes text[], p_streams text[]
-) RETURNS TABLE (
-    n integer, outcome text, answer jsonb, variant_available integer,
-    product_id uuid, stream_key text, version bigint, available_before bigint, available_after bigint,
-    item_id uuid, merged boolean, variant_id uuid, product_name text, image_url text, color text, size text,
-    quantity integer, unit_price_minor bigint, currency text, status text, timer_enabled boolean,
-    expires_at timestamptz, created_at timestamptz, server_time timestamptz, reservation_id uuid,
-    main_stream_key text, stream_keys text[]
-) LANGUAGE plpgsql AS $$
-#variable_conflict use_column
+) RETURNS SETOF cart.added LANGUAGE plpgsql AS $$
 DECLARE
     are_named boolean;
     taken integer[];
-    said record;
+    told cart.added;
     looked_at uuid;
     limited boolean;
     shown_in text[];
@@ -125,30 +119,29 @@ BEGIN
             set_n := '{}';
         END IF;
         EXIT WHEN i > cardinality(p_users);
-        n := i;
+        told := NULL;
+        told.n := i;
         IF are_named AND i = ANY (taken) IS NOT TRUE THEN
-            SELECT CASE a.wish WHEN p_wishes[i] THEN 'REPEATED' ELSE 'OTHER_WISH' END AS outcome, a.answer INTO said
+            SELECT CASE a.wish WHEN p_wishes[i] THEN 'REPEATED' ELSE 'OTHER_WISH' END, a.answer
+              INTO told.outcome, told.answer
               FROM cart.adds a WHERE a.user_id = p_users[i] AND a.client_id = p_clients[i];
-            outcome := said.outcome;
-            answer := said.answer;
-            RETURN NEXT;
+            RETURN NEXT told;
             CONTINUE;
         END IF;
-        answer := NULL;
         IF looked_at IS DISTINCT FROM p_products[i] THEN
             looked_at := p_products[i];
             SELECT p.max_per_buyer IS NOT NULL, p.stream_keys INTO limited, shown_in FROM catalog.products p WHERE p.id = looked_at;
         END IF;
         IF p_streams[i] IS NOT NULL AND p_streams[i] <> ALL (shown_in) THEN
-            outcome := 'NOT_FOUND';
-            RETURN NEXT;
+            told.outcome := 'NOT_FOUND';
+            RETURN NEXT told;
             CONTINUE;
         END IF;
         IF limited THEN
-            variant_available := catalog.over_limit(p_products[i], p_users[i], p_quantities[i]);
-            IF variant_available IS NOT NULL THEN
-                outcome := 'LIMIT';
-                RETURN NEXT;
+            told.variant_available := catalog.over_limit(p_products[i], p_users[i], p_quantities[i]);
+            IF told.variant_available IS NOT NULL THEN
+                told.outcome := 'LIMIT';
+                RETURN NEXT told;
                 CONTINUE;
             END IF;
         END IF;

@@ -22,10 +22,11 @@ DECLARE
     taken integer[];
     at integer;
     available bigint;
+    is_locked boolean;
 BEGIN
     -- First without locks: the crowd after the last unit must not queue up for its row only to be refused.
-    FOREACH held.outcome IN ARRAY ARRAY['UNLOCKED', 'LOCKED'] LOOP
-        IF held.outcome = 'UNLOCKED' THEN
+    FOREACH is_locked IN ARRAY ARRAY[false, true] LOOP
+        IF NOT is_locked THEN
             SELECT p.* INTO product FROM catalog.products p WHERE p.id = p_product AND p.deleted_at IS NULL;
         ELSE
             SELECT p.* INTO product FROM catalog.products p WHERE p.id = p_product AND p.deleted_at IS NULL FOR UPDATE;
@@ -76,7 +77,7 @@ BEGIN
                 held.outcome := CASE WHEN held.variant_available < wish.quantity THEN 'SHORT' ELSE 'OK' END;
             END IF;
             IF held.outcome = 'OK' THEN
-                EXIT WHEN available IS NULL;
+                EXIT WHEN NOT is_locked;
                 taken[at] := taken[at] + wish.quantity;
                 held.variant_available := held.variant_available - wish.quantity;
                 held.version := held.version + 1;
@@ -95,9 +96,8 @@ BEGIN
             END IF;
             all_held := all_held || held;
         END LOOP;
-        IF available IS NULL AND cardinality(all_held) = cardinality(p_quantities) THEN
-            EXIT;  -- nobody can have anything
-        END IF;
+        -- Nobody can have anything.
+        EXIT WHEN cardinality(all_held) = cardinality(p_quantities);
     END LOOP;
     IF entries <> '{}' THEN
         INSERT INTO catalog.ledger SELECT * FROM unnest(entries);

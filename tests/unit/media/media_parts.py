@@ -107,6 +107,11 @@ class ListSink:
         return FlvReader().feed(b"".join(self.sent)) if self.sent else []
 
 
+class KeepsNothing(ListSink):
+    def keep(self, data: bytes, sent: int) -> None:
+        raise RuntimeError("nothing can be kept")
+
+
 class BrokenSink(ListSink):
     def send_nowait(self, data: bytes) -> int:
         raise OSError("gone")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 import trio
 import trio.testing
-from media_parts import BrokenSink, ListSink, encoded_packets, from_key_frame, shifted
+from media_parts import BrokenSink, KeepsNothing, ListSink, encoded_packets, from_key_frame, shifted
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.settings import MediaSettings
@@ -258,6 +258,21 @@ async def test_a_peer_that_is_gone_goes_alone(autojump_clock: trio.testing.MockC
         assert (relay.statistics().broken, relay.statistics().viewers) == (0, 1)
         hub.close(KEY)
     assert len(fine.packets) == len(packets)
+
+
+async def test_a_sink_that_cannot_keep_the_rest_goes_alone(autojump_clock: trio.testing.MockClock) -> None:
+    packets = encoded_packets()
+    async with open_relay_hub(SETTINGS) as hub, trio.open_nursery() as nursery:
+        relay, full, fine = live(hub), KeepsNothing(), ListSink()
+        await attach(nursery, hub, full)
+        await attach(nursery, hub, fine)
+        for start in (0, 40):
+            write(relay, packets[start : start + 40])
+            await round_done()
+            full.kernel_takes = 100
+        assert (relay.statistics().broken, relay.statistics().viewers) == (1, 1)
+        hub.close(KEY)
+    assert fine.packets == list(packets[:80])
 
 
 async def test_a_sink_that_raises_goes_alone(autojump_clock: trio.testing.MockClock) -> None:
