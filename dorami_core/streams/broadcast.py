@@ -206,13 +206,13 @@ class Broadcast:
         )
 
     async def _next_command(self) -> Command:
-        delay_s = self._delay_s()
-        if delay_s is None:
+        due_s = self._due_s()
+        if due_s is None:
             return await self._receive.receive()
         command: Command = Wake()
 
         async def ring() -> None:
-            await self._clock.sleep(delay_s)
+            await self._clock.sleep(due_s - self._clock.monotonic())
             nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
@@ -221,8 +221,8 @@ class Broadcast:
             nursery.cancel_scope.cancel()
         return command
 
-    def _delay_s(self) -> float | None:
-        """Seconds until something is due without a command; after a step that failed, until its next try."""
+    def _due_s(self) -> float | None:
+        """When something is due without a command; after a step that failed, its next try."""
         status = self._row.status if self._row else None
         sources = [source for source in (self._on_air, self._fallback) if source is not None]
         due_s = self._retry_at_s
@@ -230,7 +230,7 @@ class Broadcast:
             due_s = self._grace_over_s
         elif due_s is None and status == "LIVE" and sources:
             due_s = max(_silent_at_s(source) for source in sources)
-        return None if due_s is None else max(0.0, due_s - self._clock.monotonic())
+        return due_s
 
     async def _obey(self, command: Command) -> None:
         if isinstance(command, Wake):

@@ -75,6 +75,22 @@ async def test_a_publisher_that_falls_silent_is_an_interruption_and_goes_on_with
     await studio.until(row.stream_key, "INTERRUPTED")
 
 
+async def test_silence_is_found_whatever_the_task_is_about_when_its_time_has_come(studio: Studio) -> None:
+    for checkpoints in range(20):
+        row = await studio.service.create(title="one")
+        seat = await studio.publish(row)
+        await studio.quiet()
+        seat.write(VIDEO_HEADER)
+        with trio.fail_after(5):
+            while studio.broadcasts.statistics().broadcasts[0].status != "LIVE":
+                await trio.lowlevel.checkpoint()
+        for _ in range(checkpoints):
+            await trio.lowlevel.checkpoint()
+        studio.clock.advance(5)
+        await studio.until(row.stream_key, "INTERRUPTED")
+        await studio.service.end(row.stream_key)
+
+
 async def test_one_whose_publisher_is_connected_is_not_given_up(studio: Studio) -> None:
     row = await studio.service.create(title="one")
     silent = await studio.publish(row)
