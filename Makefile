@@ -21,7 +21,7 @@ run: build
 build: $(VENV)/.run $(DIST)
 
 test: $(VENV)/.dev $(DIST) $(NODE_TESTS)/node_modules/.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile $(ARGS)
 
 # Random runs for an hour, or MINUTES; SEED repeats one.
 soak: $(VENV)/.dev $(DIST) $(NODE_TESTS)/node_modules/.installed

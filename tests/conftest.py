@@ -11,6 +11,7 @@ import trio
 from hypothesis import HealthCheck, settings
 
 from dorami_core import runtime
+from dorami_core.testing.folders import short_folder
 
 pytest_plugins = ["dorami_core.testing.fixtures", "soaking"]
 
@@ -34,6 +35,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def short_tmp() -> Iterator[Path]:
-    """A folder whose path is short enough for unix sockets."""
-    with tempfile.TemporaryDirectory(prefix="dorami-") as folder:
+    """A folder for what whole servers write."""
+    with tempfile.TemporaryDirectory(prefix="dorami-", dir=short_folder()) as folder:
         yield Path(folder)

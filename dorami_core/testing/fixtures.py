@@ -26,12 +26,13 @@ from dorami_core.store.postgres import OutboxWriter, PostgresDatabase, open_data
 from dorami_core.store.redis import RedisStore, open_redis
 from dorami_core.testing.clock import ManualClock
 from dorami_core.testing.databases import DatabaseFarm
+from dorami_core.testing.folders import short_folder
 
 
 @pytest.fixture(scope="session")
 def server_directory() -> Iterator[Path]:
-    """A data directory for the session's servers. Its path is short: a unix socket's ends at 107 bytes."""
-    directory = Path(tempfile.mkdtemp(prefix="dorami-", dir=_short_folder()))
+    """A data directory for the session's servers."""
+    directory = Path(tempfile.mkdtemp(prefix="dorami-", dir=short_folder()))
     yield directory
     shutil.rmtree(directory)
 
@@ -118,8 +119,3 @@ async def redis_store(redis_url: str) -> AsyncIterator[RedisStore]:
 def manual_clock() -> ManualClock:
     """A clock that only the test moves."""
     return ManualClock()
-
-
-def _short_folder() -> str | None:
-    usual = tempfile.gettempdir()
-    return usual if len(usual.encode()) < 60 else "/tmp"

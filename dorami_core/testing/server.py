@@ -52,10 +52,10 @@ class RunningDorami:
         if email is not None:
             name = name or email.partition("@")[0]
             body = {"email": email, "name": name, "instagramId": name, "role": role}
-            answer = httpx.post(f"{self.web}/api/auth/dev-login", json=body, timeout=20)
+            answer = httpx.post(f"{self.web}/api/auth/dev-login", json=body, timeout=60)
             answer.raise_for_status()
             headers["Authorization"] = f"Bearer {answer.json()['data']['accessToken']}"
-        return httpx.Client(base_url=self.web, headers=headers, timeout=20)
+        return httpx.Client(base_url=self.web, headers=headers, timeout=60)
 
     def metric(self, name: str) -> float:
         """A value of /metrics, of all processes and labels together; KeyError where there is none."""
@@ -69,7 +69,7 @@ class RunningDorami:
         return sum(found)
 
 
-def eventually(check: Callable[[], T], *, within_s: float = 20.0) -> T:
+def eventually(check: Callable[[], T], *, within_s: float = 60.0) -> T:
     """The first true answer; for what happens in another process, of which one can only ask again and again."""
     deadline = time.monotonic() + within_s
     while not (answer := check()):

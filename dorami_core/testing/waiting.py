@@ -11,7 +11,7 @@ T = TypeVar("T")
 PAUSE_S = 0.005
 
 
-async def becomes(check: Callable[[], T], *, within_s: float = 20.0) -> T:
+async def becomes(check: Callable[[], T], *, within_s: float = 60.0) -> T:
     """The first true answer; `trio.TooSlowError` where none comes."""
     with trio.fail_after(within_s):
         while not (answer := check()):  # noqa: ASYNC110 - nobody here can set an event

@@ -15,7 +15,7 @@ from dorami_core.testing.server import RunningDorami, eventually
 PHONE = {"width": 390, "height": 844}
 SMALL = {"width": 360, "height": 640}
 DESK = {"width": 1440, "height": 900}
-LIMIT_MS = 20_000
+LIMIT_MS = 60_000
 
 
 @pytest.fixture

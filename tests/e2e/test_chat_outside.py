@@ -16,7 +16,7 @@ class Poller:
     """One client in `/chat`."""
 
     def __init__(self, server: RunningDorami, token: str) -> None:
-        self._http = httpx.Client(base_url=server.edge, timeout=20)
+        self._http = httpx.Client(base_url=server.edge, timeout=60)
         self._query = {"EIO": "4", "transport": "polling"}
         opened = self._http.get("/socket.io/", params=self._query).text
         self._query["sid"] = json.loads(opened[1:])["sid"]

@@ -59,7 +59,7 @@ def test_the_official_client_lands_anywhere(edges: RunningDorami, transports: st
 def test_video_comes_from_any_of_them(edges: RunningDorami) -> None:
     taken = edges.metric("dorami_handover_taken")
     for _ in range(6):
-        with httpx.stream("GET", f"{edges.edge}/live/live/demo.flv", timeout=20) as viewer:
+        with httpx.stream("GET", f"{edges.edge}/live/live/demo.flv", timeout=60) as viewer:
             assert next(viewer.iter_raw()).startswith(b"FLV\x01")
     eventually(lambda: httpx.get(f"{edges.edge}/hls/demo.m3u8").status_code == 200)
     with httpx.Client(base_url=edges.edge) as player:
@@ -77,7 +77,7 @@ def waiting_poll(edge: str) -> tuple[str, socket.socket]:
     """A session's id, and a connection on which its poll waits."""
     opened = json.loads(httpx.get(f"{edge}{POLLING}").text[1:])
     name, port = edge.removeprefix("http://").split(":")
-    poll = socket.create_connection((name, int(port)), timeout=20)
+    poll = socket.create_connection((name, int(port)), timeout=60)
     poll.sendall(f"GET {POLLING}&sid={opened['sid']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return opened["sid"], poll
 

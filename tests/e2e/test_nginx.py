@@ -73,7 +73,7 @@ def test_one_address_for_all(proxy: str) -> None:
     assert page.headers["content-type"].startswith("text/html")
 
     for path in ("/live/live/demo.flv", "/live/demo.flv"):
-        with httpx.stream("GET", proxy + path, timeout=10) as video:
+        with httpx.stream("GET", proxy + path, timeout=60) as video:
             assert video.status_code == 200
             assert next(video.iter_raw())[:3] == b"FLV"
     playlist = eventually(lambda: (found := httpx.get(f"{proxy}/hls/demo.m3u8")).is_success and found)

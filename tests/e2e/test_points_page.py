@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from dorami_core.testing.server import RunningDorami, running_dorami
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 SMALL, PHONE, DESK = {"width": 360, "height": 640}, {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 ADDRESS = {
     "recipient": "민수",
@@ -39,7 +39,7 @@ def visit(browser: Browser, server: RunningDorami) -> Iterator[Callable[..., Pag
 
     def visit(path: str, email: str, role: str = "USER", size: dict[str, int] = PHONE) -> Page:
         context = browser.new_context(base_url=server.web, viewport=size, locale="ko-KR")  # type: ignore[arg-type]
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         name = email.partition("@")[0]
         body = {"email": email, "name": name, "instagramId": name, "role": role}

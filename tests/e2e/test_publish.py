@@ -14,7 +14,7 @@ import pytest
 
 from dorami_core.testing.server import RunningDorami, eventually, running_dorami
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def watch(server: RunningDorami, frames: int, then: Callable[[], None]) -> list[
     """Every picture that a viewer is given, as it is encoded; after so many `then` is done, and what is on its way
     still read."""
     reader, pictures = FlvReader(), list[bytes]()
-    with httpx.stream("GET", f"{server.edge}/live/live/demo.flv", timeout=20) as answer:
+    with httpx.stream("GET", f"{server.edge}/live/live/demo.flv", timeout=60) as answer:
         try:
             for data in answer.iter_raw():
                 packets = reader.feed(data)

@@ -242,7 +242,7 @@ def visit(browser: Browser, show: Show) -> Iterator[Callable[..., Page]]:
 
     def visit(path: str, **how: Any) -> Page:
         context = browser.new_context(base_url=show.server.web, locale="ko-KR", **{"viewport": PHONE, **how})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))

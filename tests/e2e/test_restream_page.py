@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dorami_core.testing.server import RunningDorami, eventually, running_dorami
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 
 
@@ -35,7 +35,7 @@ def channel(platform: RunningDorami) -> Iterator[tuple[httpx.Client, dict[str, A
 @pytest.fixture
 def desk(browser: Browser, demo: RunningDorami) -> Iterator[tuple[BrowserContext, list[str]]]:
     context = browser.new_context(base_url=demo.web, viewport=PHONE, locale="ko-KR")  # type: ignore[arg-type]
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     body = {"email": "seller@example.test", "name": "seller", "instagramId": "seller", "role": "ADMIN"}
     assert context.request.post("/api/auth/dev-login", data=body).ok
     problems: list[str] = []

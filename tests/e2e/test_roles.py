@@ -131,7 +131,7 @@ def test_a_role_beside_an_up_shares_its_secrets_and_its_video(fleet: Fleet, shor
                 path = f"{POLLING}&sid={json.loads(viewer.get(POLLING).text[1:])['sid']}"
                 assert viewer.post(path, content=b"40").text == "ok"
                 assert "guestToken" not in viewer.get(path).text
-            with httpx.stream("GET", f"{edge.edge}/live/live/demo.flv", timeout=20) as video:
+            with httpx.stream("GET", f"{edge.edge}/live/live/demo.flv", timeout=60) as video:
                 assert next(video.iter_raw()).startswith(b"FLV\x01")
 
 
@@ -139,7 +139,7 @@ def test_a_broadcast_that_ends_elsewhere_is_cut_here(fleet: Fleet, short_tmp: Pa
     """The publisher is with an `up`; the seller says that it is over at a web process."""
     web = next(web for web in fleet.webs if web.process.poll() is None)
     with running_dorami(short_tmp / "ended", "--demo", environ=fleet.environ) as whole:
-        with httpx.stream("GET", f"{whole.edge}/live/live/demo.flv", timeout=20) as video:
+        with httpx.stream("GET", f"{whole.edge}/live/live/demo.flv", timeout=60) as video:
             parts = video.iter_raw()
             next(parts)
             with web.client("seller@example.test", role="ADMIN") as seller:

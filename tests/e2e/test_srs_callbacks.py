@@ -43,7 +43,7 @@ def beside_srs(short_tmp: Path) -> Iterator[RunningDorami]:
 def post(server: RunningDorami, name: str, body: dict[str, str], token: str | None = "a token") -> httpx.Response:
     params = {} if token is None else {"token": token}
     url = f"{server.web}/api/streaming/srs-{name}"
-    return httpx.post(url, params=params, content=json.dumps(body), headers=SRS, timeout=20)
+    return httpx.post(url, params=params, content=json.dumps(body), headers=SRS, timeout=60)
 
 
 def test_srs_is_answered_as_it_needs_it(beside_srs: RunningDorami) -> None:

@@ -113,7 +113,7 @@ class Shop:
     def say(self, event: str, data: Any) -> dict[str, Any]:
         self.socket.send(json.dumps({"ns": "/", "event": event, "data": data, "id": 7}))
         while True:
-            heard = json.loads(self.socket.receive(timeout=10))
+            heard = json.loads(self.socket.receive(timeout=60))
             if heard.get("ack") == 7:
                 return dict(heard["data"])
 

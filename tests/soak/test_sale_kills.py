@@ -148,7 +148,7 @@ async def sell_and_kill(shop: Shop, turn: int) -> str:
 
 def in_a_shop(data: Path, chance: random.Random, do: Callable[[Shop], Awaitable[Any]]) -> None:
     async def run() -> None:
-        async with httpx.AsyncClient(timeout=20) as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             shop = Shop(data, await trio.to_thread.run_sync(restart, data), client, chance)
             try:
                 await shop.open()

@@ -50,7 +50,7 @@ async def endless_packets(folder: Path) -> AsyncIterator[AsyncIterator[MediaPack
 
 
 async def play(broadcast: Any, folder: Path) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await demo._play(broadcast, folder, trio.Event())
 
 

@@ -23,7 +23,7 @@ from bench.scripts import Refused, Script, join_chat
 from bench.viewers import MARK, Viewer, read_stamp, stamp
 from dorami_core.edge.websocket import FrameParser, Opcode, Text, encode_frame
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 MESSAGE = b'42/chat,["chat:message",{"message":"%s"}]'
 PING = encode_frame(Opcode.TEXT, b"2")
 

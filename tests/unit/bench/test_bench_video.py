@@ -19,7 +19,7 @@ from bench.viewers import read_stamp
 from dorami_core.media.flv import encode_header, encode_tag
 from dorami_core.media.packets import MediaKind, MediaPacket
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 KBPS = 2500
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: video/x-flv\r\n\r\n"
 CHUNKED = HEAD.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")

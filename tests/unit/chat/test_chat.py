@@ -169,7 +169,7 @@ async def test_a_room_hears_all_in_the_order_of_the_numbers(chat: ChatRoom) -> N
         for number in range(10):
             await chat.say(conn, str(number))
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             for speaker in speakers:
                 nursery.start_soon(talk, speaker)
@@ -190,7 +190,7 @@ async def test_who_joins_a_busy_room_misses_nothing_and_hears_nothing_twice(chat
         for _ in range(5):
             joined.append(await chat.join())
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             for speaker in staff:
                 nursery.start_soon(talk, speaker)

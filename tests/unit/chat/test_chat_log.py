@@ -32,7 +32,7 @@ async def rows(chat: ChatRoom) -> int:
 
 
 async def until_rows(chat: ChatRoom, count: int) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while await rows(chat) != count:
             await trio.lowlevel.checkpoint()
 

@@ -184,7 +184,7 @@ class RawClient:
 
     async def frame(self) -> tuple[int, bytes]:
         """The next frame's opcode and payload; EOFError at the end."""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while True:
                 found = server_frame(self.buffer)
                 if found is not None:

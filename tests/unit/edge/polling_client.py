@@ -39,7 +39,7 @@ class Wire:
         await self.stream.send_all(head.encode() + b"\r\n" + (body or b""))
 
     async def reply(self) -> Reply:
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while b"\r\n\r\n" not in self._buffer:
                 await self._more()
             raw, _, self._buffer = self._buffer.partition(b"\r\n\r\n")

@@ -153,7 +153,7 @@ async def head_outcome(reads: list[bytes]) -> list[Request | int | None]:
                 return
 
         connection = HttpConnection(ours, "127.0.0.1")
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(send)
                 try:

@@ -42,7 +42,7 @@ async def say(client: RawClient, parts: list[bytes]) -> bytes:
         nonlocal heard
         heard = await read_all(client)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hear)
             try:

@@ -143,7 +143,7 @@ async def test_a_poll_that_is_given_up_ends_the_session(tmp_path: Path) -> None:
         client = await PollingClient.viewer(edge)
         await client.begin_poll()
         await client.getter.stream.aclose()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await studio.someone_left.wait()
         assert not await client.is_known()
         assert edge.counters.disconnects == {"transport_close": 1}
@@ -157,7 +157,7 @@ async def test_the_client_says_goodbye(tmp_path: Path) -> None:
         await client.push('42["note",{"text":"last words"}]', "1")
         assert (await client.getter.reply()).text == "6"
         assert not await client.is_known()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await studio.someone_left.wait()
         assert studio.handled == ["last words"]
 
@@ -227,7 +227,7 @@ async def test_who_never_polls_is_forgotten(tmp_path: Path) -> None:
     async with running_edge(tmp_path, studio.registry, ping_interval_s=0.05, ping_timeout_s=0.05) as edge:
         client = await PollingClient.open(edge)
         await client.push("40")
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await studio.someone_left.wait()
         assert edge.counters.disconnects == {"ping_timeout": 1}
         assert edge.rooms.statistics().sockets == 0
@@ -268,7 +268,7 @@ async def test_required_beyond_the_bound_ends_the_session(tmp_path: Path) -> Non
         for number in range(20):
             edge.rooms.emit("/", "live", "n", [number, "x" * 200])
             assert (await other.text()).startswith(f'42["n",[{number},')
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await studio.someone_left.wait()
         assert edge.counters.disconnects == {"queue_full": 1}
         assert not await client.is_known()
@@ -281,7 +281,7 @@ async def test_a_flood_waits_for_its_handlers(tmp_path: Path) -> None:
         client, other = await PollingClient.viewer(edge), await edge.viewer()
         notes = [f'42["note",{{"text":"{number}"}}]' for number in range(200)]
         await client.poster.send("POST", client.path, "\x1e".join(['421["wait"]', *notes]).encode())
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await studio.waiting.wait()
         await trio.testing.wait_all_tasks_blocked()
         assert (await other.call("who"))["ok"]

@@ -97,7 +97,7 @@ async def run_scenario(tmp_path: Path, folder: Path, *command: str) -> dict[str,
     registry.on("/streaming", "user-only", user_only, payload=Nothing)
 
     steps: dict[str, Any] = {}
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with running_edge(tmp_path, registry, ping_interval_s=0.1, ping_timeout_s=5) as edge:
             url = f"http://127.0.0.1:{edge.port}"
             process = await trio.lowlevel.open_process(
@@ -106,7 +106,7 @@ async def run_scenario(tmp_path: Path, folder: Path, *command: str) -> dict[str,
             assert process.stdout is not None
             try:
                 buffer = b""
-                with trio.CancelScope(shield=True), trio.fail_after(25):
+                with trio.CancelScope(shield=True), trio.fail_after(60):
                     async for data in process.stdout:
                         buffer += data
                         *lines, buffer = buffer.split(b"\n")

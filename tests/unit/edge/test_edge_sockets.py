@@ -296,7 +296,7 @@ async def test_a_slow_handler_stops_its_namespace_alone(tmp_path: Path) -> None:
         await slow.send('421["wait"]')
         for number in range(5):
             await slow.send(f'42["note",{{"text":"{number}"}}]')
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await studio.waiting.wait()
         assert (await other.call("who"))["ok"]
         assert (await slow.call("who", namespace="/chat"))["ok"]
@@ -313,7 +313,7 @@ async def test_a_client_that_floods_is_not_read_on(tmp_path: Path) -> None:
         client, other = await edge.viewer(), await edge.viewer()
         await client.send('421["wait"]')
         flood = b"".join(client_frame(1, b'42["note",{"text":"%d"}]' % number) for number in range(500))
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await studio.waiting.wait()
             await client.stream.send_all(flood + client_frame(1, b"no packet"))
             for _ in range(5):
@@ -356,7 +356,7 @@ async def test_leaving_is_told_once_and_after_what_was_sent(tmp_path: Path, leav
         await client.call("join", {"text": "live"})
         await client.send('42["note",{"text":"last words"}]')
         await leave(client)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await studio.someone_left.wait()
         assert studio.handled == ["last words"]
         assert edge.rooms.statistics().sockets == 0
@@ -443,7 +443,7 @@ async def test_the_heartbeat_keeps_and_ends(tmp_path: Path) -> None:
             assert await client.text() == "2"
             await client.send("3")
         assert await client.text() == "2"
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await client.end()
     assert edge.counters.disconnects == {"ping_timeout": 1}
 
@@ -451,7 +451,7 @@ async def test_the_heartbeat_keeps_and_ends(tmp_path: Path) -> None:
 async def test_pings_keep_their_interval_whatever_the_timeout(tmp_path: Path) -> None:
     async with running_edge(tmp_path, Studio().registry, ping_interval_s=0.05, ping_timeout_s=60) as edge:
         client = await edge.viewer()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             for _ in range(4):
                 assert await client.text() == "2"
                 await client.send("3")
@@ -460,7 +460,7 @@ async def test_pings_keep_their_interval_whatever_the_timeout(tmp_path: Path) ->
 async def test_who_joins_nothing_is_closed(tmp_path: Path) -> None:
     async with running_edge(tmp_path, Studio().registry, connect_timeout_s=0.1) as edge:
         lazy, busy = await edge.websocket(), await edge.viewer()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await lazy.end()
         assert (await busy.call("who"))["ok"]
         assert edge.counters.disconnects == {"connect_timeout": 1}
@@ -474,7 +474,7 @@ async def test_a_stalled_viewer_is_cut_and_the_others_are_not_delayed(tmp_path: 
         for client in (stalled, *others):
             await client.call("join", {"text": "live"})
         sent = 0
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not edge.counters.disconnects:
                 edge.rooms.emit("/", "live", "n", [sent, "x" * 5000])
                 for client in others:
@@ -483,7 +483,7 @@ async def test_a_stalled_viewer_is_cut_and_the_others_are_not_delayed(tmp_path: 
         assert edge.counters.disconnects == {"queue_full": 1}
         # the kernel's buffers and the queue: back-pressure is seen early
         assert sent * 5000 < 1_000_000
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await studio.someone_left.wait()
         assert [who for _, who, _ in studio.left] == ["g:1"]
         assert edge.rooms.statistics().sockets == 3

@@ -28,7 +28,7 @@ async def ask(edge: Edge, path: str, **headers: str) -> Reply:
 
 
 async def wait_for(edge: Edge, waiting: int) -> None:
-    await becomes(lambda: edge.video.waiting == waiting, within_s=5)
+    await becomes(lambda: edge.video.waiting == waiting)
 
 
 @pytest.mark.parametrize(

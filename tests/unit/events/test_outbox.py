@@ -151,7 +151,7 @@ async def test_one_deliverer_at_a_time_and_the_other_takes_over(database_url: st
                     await outbox.run()
 
             async def wait(done: Callable[[], bool]) -> None:
-                with trio.fail_after(10):
+                with trio.fail_after(60):
                     while not done():
                         await db.fetchval("SELECT pg_sleep(0.01)")
 

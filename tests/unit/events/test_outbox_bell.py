@@ -20,7 +20,7 @@ async def test_the_deliverer_hears_what_another_process_wrote(
         bell = OutboxBell(other)
         waiting._ring = bell.ring
         other.after_commit.append(waiting.poke)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(deliverer.run)
                 while not deliverer.statistics().is_caught_up:

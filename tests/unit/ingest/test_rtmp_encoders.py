@@ -113,7 +113,7 @@ class Studio:
 async def open_studio() -> AsyncIterator[Studio]:
     gate = FakeGate()
     server = RtmpServer(gate, RtmpSettings())
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             port = await nursery.start(server.serve, "127.0.0.1", 0)
             yield Studio(server, gate, port, nursery)

@@ -99,13 +99,13 @@ def traced() -> Iterator[None]:
 
 async def quiet(server: RtmpServer) -> None:
     """Waits until the good publisher is the only connection."""
-    await becomes(lambda: server.statistics().connections <= 1, within_s=30)
+    await becomes(lambda: server.statistics().connections <= 1)
 
 
 async def publish_one(gate: Gate, publisher: RtmpPublisher, number: int) -> MediaPacket:
     packet = video((KEYFRAME if number % 30 == 0 else FRAME) + number.to_bytes(4, "big"), number * 33)
     await publisher.send(packet)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         await gate.good.wait_packets(number + 2)
     return packet
 
@@ -131,7 +131,7 @@ async def test_hostile_publishers_take_no_memory_and_no_frame(soak: Soak, traced
         before = 0
         for number in soak.rounds(HOSTILE):
             chance = Random(number)
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 await ATTACKS[number % len(ATTACKS)](victim, chance)
             sent.append(await publish_one(gate, publisher, number))
             if number == WARM_UP:
@@ -161,7 +161,7 @@ async def test_what_a_hostile_publisher_has_sent_goes_with_it(without_collector:
     of each of them."""
     async with running(Gate()) as (server, victim, _):
         for number in range(8):  # some of these seeds vanish, some are let in
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 await attack(victim, Random(number))
         await quiet(server)
         assert sum(type(one) is ServerSession for one in gc.get_objects()) == 1

@@ -127,7 +127,7 @@ def test_a_clip_that_is_missing_or_not_whole_is_not_used(folder: Path, tmp_path:
 
 
 async def test_packets_come_at_once_and_at_the_pace_of_the_clock(folder: Path) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_demo_packets(folder) as packets:
             opening = [await anext(packets) for _ in range(4)]
             assert [p.kind for p in opening[:3]] == [MediaKind.DATA, MediaKind.VIDEO, MediaKind.AUDIO]
@@ -141,7 +141,7 @@ async def test_packets_come_at_once_and_at_the_pace_of_the_clock(folder: Path) -
 
 @pytest.mark.plain_trio
 async def test_the_first_use_makes_the_clip(tmp_path: Path) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with open_demo_packets(tmp_path / "new") as packets:
             assert (await anext(packets)).kind is MediaKind.DATA
     assert load_clip(tmp_path / "new") is not None

@@ -56,7 +56,7 @@ async def text_of(writer: HlsWriter) -> str:
 
 async def seen_when(writer: HlsWriter, condition: Callable[[SeenPlaylist], bool]) -> SeenPlaylist:
     """The first playlist that is so."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while True:
             text = await text_of(writer)
             if text:
@@ -68,7 +68,7 @@ async def seen_when(writer: HlsWriter, condition: Callable[[SeenPlaylist], bool]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not condition():
             await trio.sleep(0.01)
 

@@ -37,14 +37,14 @@ async def making(root: Path) -> AsyncIterator[tuple[RelayHub, Thumbnails]]:
     ):
         hub.open(KEY)
         nursery.start_soon(thumbnails.run, KEY)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             yield hub, thumbnails
         nursery.cancel_scope.cancel()
         hub.close(KEY)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not condition():
             await trio.sleep(0.01)
 

@@ -53,7 +53,7 @@ class Show:
             await trio.sleep(MEDIA.flv_interval_s * 2)
 
     async def until_saved(self, ms: int) -> None:
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             while not (found := await parts_of(self.db)) or found[0].duration_ms < ms:
                 await trio.sleep(0.02)
 
@@ -87,7 +87,7 @@ async def showing(db: PostgresDatabase, root: Path) -> AsyncIterator[Show]:
         relay = hub.open(SHOW)
         relay.begin_source()
         nursery.start_soon(recorder.run, SHOW)
-        with trio.fail_after(40):
+        with trio.fail_after(60):
             yield Show(db, relay, clock, began, root)
         hub.close(SHOW)
         nursery.cancel_scope.cancel()

@@ -87,7 +87,7 @@ async def recording(
         nursery.start_soon(recorder.run, SHOW)
         # Who comes later gets the last GOP only.
         await until(lambda: relay.statistics().subscribers == 1 or recorder.statistics().no_space > 0)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             yield hub, relay, recorder
         hub.close(SHOW)
         nursery.cancel_scope.cancel()
@@ -106,7 +106,7 @@ async def go_on(relay: Relay, packets: Packets) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(15):
+    with trio.fail_after(60):
         while not condition():
             await trio.sleep(0.01)
 
@@ -219,7 +219,7 @@ async def test_what_a_killed_worker_has_written_can_be_played_and_it_goes_on(
             except (subprocess.CalledProcessError, AssertionError, KeyError):
                 return 0
 
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             while await trio.to_thread.run_sync(written) < frames(encoded) - 15:
                 await trio.sleep(0.05)
         (pid,) = workers()

@@ -250,7 +250,7 @@ def make_sending(
     )
 
 
-async def until(condition: Callable[[], bool], within_s: float = 30) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60) -> None:
     with trio.fail_after(within_s):
         while not condition():
             await trio.sleep(0.01)

@@ -18,7 +18,7 @@ async def test_a_cancelled_query_is_back_within_50_ms(database_url: str) -> None
     for _ in range(3):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(to_asyncio, pool.execute, "SELECT pg_sleep(5)")
-            with trio.fail_after(5):
+            with trio.fail_after(60):
                 while not await to_asyncio(watcher.fetchval, RUNNING):
                     await trio.lowlevel.checkpoint()
             started = time.perf_counter()

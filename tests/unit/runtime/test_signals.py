@@ -56,7 +56,7 @@ def _signalled(program: str, number: signal.Signals) -> tuple[list[str], int]:
         assert child.stdout.readline() == "ready\n"
         child.send_signal(number)
         try:
-            lines, _ = child.communicate(timeout=10)
+            lines, _ = child.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             child.kill()
             raise

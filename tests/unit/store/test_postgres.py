@@ -295,7 +295,7 @@ async def test_a_session_holds_its_advisory_lock(database: PostgresDatabase) -> 
         assert await session.fetchval("SELECT pg_try_advisory_lock(7)") is True
         async with database.acquire_session() as other:
             assert await other.fetchval("SELECT pg_try_advisory_lock(7)") is False
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with database.acquire_session() as session:
             await session.execute("SELECT pg_advisory_lock(7)")
 
@@ -347,7 +347,7 @@ async def nothing(_: Queries, events: Sequence[Event]) -> None:
 async def wait_until_asleep(db: Queries) -> None:
     """Until a backend of this database is in pg_sleep."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while not await db.fetchval(query):
             await trio.lowlevel.checkpoint()
 

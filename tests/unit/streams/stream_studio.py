@@ -109,7 +109,7 @@ class Seat:
 
     async def was_cut(self) -> str | None:
         """Waits until the core wanted it gone; answers why."""
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await self.gone.wait()
         return self.cut
 
@@ -190,14 +190,14 @@ class Studio:
         return await self.until_true(key, lambda row: row.status == status)
 
     async def until_true(self, key: str, holds: Callable[[StreamRow], bool]) -> StreamRow:
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while not holds(row := await self.row(key)):
                 await trio.lowlevel.checkpoint()
         return row
 
     async def quiet(self) -> None:
         """Until no broadcast has anything left to do."""
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while True:
                 await trio.testing.wait_all_tasks_blocked()
                 if all(one.at_rest for one in self.broadcasts.statistics().broadcasts):

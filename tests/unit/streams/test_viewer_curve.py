@@ -40,7 +40,7 @@ async def on_air(studio: Studio, viewers: int = 0) -> tuple[StreamRow, Seat]:
 
 async def asleep(clock: ManualClock, tasks: int = 3) -> None:
     """Until the sampler waits for its next second, what listens for ends too, and the broadcast."""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await trio.testing.wait_all_tasks_blocked()
         while clock.sleeping != tasks:
             await trio.lowlevel.checkpoint()

@@ -128,7 +128,7 @@ class Site:
     sessions: SessionStore
 
     def client(self, **options: Any) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, timeout=10, **options)
+        return httpx.AsyncClient(base_url=self.url, timeout=60, **options)
 
     @asynccontextmanager
     async def signed_in(self, email: str = "mina@example.com", **facts: Any) -> AsyncIterator[httpx.AsyncClient]:
