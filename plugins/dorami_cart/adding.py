@@ -15,6 +15,7 @@ from dorami_cart.model import CartItemAdded
 from dorami_core.hooks import DoramiError, Host, Row, Tx, invalid, to_plain
 
 ITEM_TIMER = "cart_item"
+ATTEMPTS = 3
 Decision = AddAnswer | DoramiError
 
 
@@ -25,6 +26,8 @@ class _Decided:
     answers: list[Decision | None]
     added: list[tuple[AskToWait, CartItemView, Row]] = attrs.Factory(list)
     waiting: list[int] = attrs.Factory(list)
+    known: set[int] = attrs.Factory(set)
+    """Whose names were known before."""
 
 
 class Adding:
@@ -35,17 +38,26 @@ class Adding:
 
     async def decide(self, take: Callable[[], Sequence[AskToWait]]) -> list[Decision]:
         """In order. Either all of it is committed, or an error is raised and nothing happened."""
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._decide(take)
+            except _NameTaken:
+                continue
+        raise DoramiError("UNAVAILABLE", retry_after_ms=100)
+
+    async def _decide(self, take: Callable[[], Sequence[AskToWait]]) -> list[Decision]:
         async with self._host.db.transaction() as tx:
             asked = take()
+            wishes = [_named(one.wish) for one in asked]
             decided = _Decided([None] * len(asked))
-            for row in await store.add_many(tx, asked, self._hold_s, [_named(one.wish) for one in asked]):
+            for row in await store.add_many(tx, asked, self._hold_s, wishes):
                 self._take(decided, row["n"] - 1, asked[row["n"] - 1], row)
             if decided.added:
                 await self._settle(tx, decided.added)
             if decided.waiting:
                 await self._wait(tx, decided, asked)
             answers = [answer for answer in decided.answers if answer is not None]
-            await self._name(tx, asked, answers)
+            await self._remember(tx, decided, asked, wishes)
         return answers
 
     def _take(self, decided: _Decided, index: int, asked: AskToWait, row: Row) -> None:
@@ -56,6 +68,10 @@ class Adding:
                 decided.answers[index] = AddAnswer(item=to_plain(item))
             case "REPEATED":
                 decided.answers[index] = _again(row["answer"])
+                decided.known.add(index)
+            case "OTHER_WISH":
+                decided.answers[index] = DoramiError("CONFLICT", field="clientId")
+                decided.known.add(index)
             case "SHORT" if asked.wish.wait:
                 decided.answers[index] = _refusal(row, asked.wish)
                 decided.waiting.append(index)
@@ -107,19 +123,27 @@ class Adding:
             refused = answer.refusal is not None
             decided.answers[index] = answer.refusal if refused else AddAnswer(reservation=answer.place)
 
-    async def _name(self, tx: Tx, asked: Sequence[AskToWait], answers: Sequence[Decision]) -> None:
-        """A named wish that was granted is remembered with its answer, one that was refused may be said again."""
-        named = [(one, answer) for one, answer in zip(asked, answers, strict=True) if one.wish.client_id is not None]
-        if not named:
-            return
-        granted: list[tuple[AskToWait, dict[str, Any]]] = []
+    async def _remember(self, tx: Tx, decided: _Decided, asked: Sequence[AskToWait], wishes: Sequence[str]) -> None:
+        """A named wish that was granted is remembered with its answer, one that was refused may be said again. Last of
+        all, for who says the same name elsewhere waits here for our end."""
+        granted: list[tuple[AskToWait, str, dict[str, Any]]] = []
         refused: list[AskToWait] = []
-        for one, answer in named:
+        for index, (one, wish, answer) in enumerate(zip(asked, wishes, decided.answers, strict=True)):
+            if one.wish.client_id is None or index in decided.known:
+                continue
             if isinstance(answer, AddAnswer):
-                granted.append((one, answer.item or {"reservation": answer.reservation}))
+                granted.append((one, wish, answer.item or {"reservation": answer.reservation}))
             else:
                 refused.append(one)
-        await store.settle_names(tx, granted, refused)
+        if granted and not await store.remember(tx, granted):
+            raise _NameTaken
+        # Refused, maybe, for what he was granted himself a moment ago.
+        if refused and await store.is_any_known(tx, refused):
+            raise _NameTaken
+
+
+class _NameTaken(Exception):
+    """Somebody said the same name to another process, and was decided first: asked again it is known."""
 
 
 def _named(wish: AddToCart) -> str:
@@ -141,6 +165,4 @@ def _refusal(row: Row, wish: AddToCart) -> DoramiError:
         return DoramiError("INSUFFICIENT_STOCK", productId=str(wish.product_id), available=row["variant_available"])
     if outcome == "LIMIT":
         return DoramiError("BUYER_LIMIT", productId=str(wish.product_id), left=row["variant_available"])
-    if outcome == "OTHER_WISH":
-        return DoramiError("CONFLICT", field="clientId")
     return invalid("size" if outcome == "BAD_SIZE" else "color", "choose one of the options")

@@ -58,26 +58,30 @@ async def add_many(tx: Tx, asked: Sequence[AskToWait], hold_s: float, named: Seq
     )
 
 
-async def settle_names(
-    tx: Tx, granted: Sequence[tuple[AskToWait, dict[str, Any]]], refused: Sequence[AskToWait]
-) -> None:
-    """Remembers answers, and forgets names that this transaction took in vain."""
-    if granted:
-        await tx.execute(
-            """UPDATE cart.adds a SET answer = g.answer
-               FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS g (user_id, client_id, answer)
-               WHERE a.user_id = g.user_id AND a.client_id = g.client_id AND a.answer IS NULL""",
-            [one.user.id for one, _ in granted],
-            [one.wish.client_id for one, _ in granted],
-            [answer for _, answer in granted],
-        )
-    if refused:
-        await tx.execute(
-            """DELETE FROM cart.adds a USING unnest($1::uuid[], $2::text[]) AS f (user_id, client_id)
-               WHERE a.user_id = f.user_id AND a.client_id = f.client_id AND a.answer IS NULL""",
-            [one.user.id for one in refused],
-            [one.wish.client_id for one in refused],
-        )
+async def remember(tx: Tx, granted: Sequence[tuple[AskToWait, str, dict[str, Any]]]) -> bool:
+    """Writes named wishes down with what each stands for and its answer. False where one of the names is known by now:
+    what was granted for it must not be kept then."""
+    status = await tx.execute(
+        """INSERT INTO cart.adds (user_id, client_id, wish, answer)
+           SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[]) AS g (user_id, client_id, wish, answer)
+           ORDER BY g.user_id, g.client_id ON CONFLICT DO NOTHING""",
+        [one.user.id for one, _, _ in granted],
+        [one.wish.client_id for one, _, _ in granted],
+        [wish for _, wish, _ in granted],
+        [answer for _, _, answer in granted],
+    )
+    return int(status.rpartition(" ")[2]) == len(granted)
+
+
+async def is_any_known(tx: Tx, asked: Sequence[AskToWait]) -> bool:
+    """Whether one of these named wishes has been written down."""
+    known: bool = await tx.fetchval(
+        """SELECT EXISTS (SELECT FROM unnest($1::uuid[], $2::text[]) AS w (u, c)
+           WHERE (SELECT true FROM cart.adds a WHERE a.user_id = w.u AND a.client_id = w.c))""",
+        [one.user.id for one in asked],
+        [one.wish.client_id for one in asked],
+    )
+    return known
 
 
 async def put_promoted(tx: Tx, line: PromotedLine) -> CartItemView:

@@ -80,15 +80,13 @@ $$;
 
 -- Many wishes in the order given. outcome: those of catalog.hold_units (NOT_FOUND also where the product is not in the
 -- broadcast that the wish names), LIMIT (variant_available is how many more this buyer may have), REPEATED (answer is the
--- stored one) or OTHER_WISH. What is refused leaves nothing behind but its name.
--- All names are taken before any product is locked, in one order: LOCKING.md of the catalogue.
+-- stored one) or OTHER_WISH. What is refused leaves nothing behind. Who asks writes the names of what was granted down last.
 CREATE FUNCTION cart.add_items(
     p_users uuid[], p_products uuid[], p_colors text[], p_sizes text[], p_quantities integer[], p_hold_s double precision,
     p_clients text[], p_wishes text[], p_streams text[]
 ) RETURNS SETOF cart.added LANGUAGE plpgsql AS $$
 DECLARE
-    are_named boolean;
-    taken integer[];
+    known integer[];
     told cart.added;
     looked_at uuid;
     limited boolean;
@@ -100,17 +98,11 @@ DECLARE
     set_quantities integer[];
     set_streams text[];
 BEGIN
-    are_named := array_remove(p_clients, NULL) <> '{}';
-    IF are_named THEN
-        WITH named AS (
-            INSERT INTO cart.adds (user_id, client_id, wish)
-            SELECT w.u, w.c, w.wish FROM unnest(p_users, p_clients, p_wishes) AS w (u, c, wish)
-            WHERE w.c IS NOT NULL ORDER BY w.u, w.c
-            ON CONFLICT DO NOTHING RETURNING user_id, client_id
-        )
-        SELECT array_agg(w.i) INTO taken
+    IF array_remove(p_clients, NULL) <> '{}' THEN
+        SELECT array_agg(w.i) INTO known
         FROM unnest(p_users, p_clients) WITH ORDINALITY AS w (u, c, i)
-        WHERE w.c IS NULL OR EXISTS (SELECT FROM named WHERE named.user_id = w.u AND named.client_id = w.c);
+        -- Not EXISTS: each is looked up by its key, whatever statistics say.
+        WHERE (SELECT true FROM cart.adds a WHERE a.user_id = w.u AND a.client_id = w.c);
     END IF;
     FOR i IN 1 .. cardinality(p_users) + 1 LOOP
         IF set_n <> '{}' AND (i > cardinality(p_users) OR p_products[i] <> looked_at OR limited OR p_users[i] = ANY (set_users)) THEN
@@ -121,7 +113,7 @@ BEGIN
         EXIT WHEN i > cardinality(p_users);
         told := NULL;
         told.n := i;
-        IF are_named AND i = ANY (taken) IS NOT TRUE THEN
+        IF i = ANY (known) THEN
             SELECT CASE a.wish WHEN p_wishes[i] THEN 'REPEATED' ELSE 'OTHER_WISH' END, a.answer
               INTO told.outcome, told.answer
               FROM cart.adds a WHERE a.user_id = p_users[i] AND a.client_id = p_clients[i];

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from dorami_cart import store
 from dorami_cart.plugin import CartPlugin
 from dorami_catalog.plugin import CatalogPlugin
 from dorami_orders.plugin import OrdersPlugin
@@ -120,6 +121,61 @@ async def test_a_named_wish_said_many_times_at_once_counts_once(selling: Any) ->
     assert len(answers) == 10
     assert all(answer == answers[0] for answer in answers)
     assert await selling.stock(product) == (10, 2, 0)
+
+
+async def say_in_all(processes: list[Any], products: list[Any]) -> list[str]:
+    """One buyer taps once, his client says it to every process, whatever it answers; what each was answered."""
+    buyer = processes[0].user()
+    answers = []
+
+    async def say(shop: Any, product: Any) -> None:
+        try:
+            answers.append(str((await shop.add(buyer, product, 2, client_id="tap"))["id"]))
+        except DoramiError as error:
+            answers.append(error.code)
+
+    async with trio.open_nursery() as nursery:
+        for number, shop in enumerate(processes):
+            nursery.start_soon(say, shop, products[number % len(products)])
+    return answers
+
+
+async def held(selling: Any, products: list[Any]) -> int:
+    return sum([(await selling.stock(product))[1] for product in products])
+
+
+async def test_a_name_said_to_many_processes_at_once_counts_once(selling: Any, processes: list[Any]) -> None:
+    product = await selling.product(20)
+    for _ in range(10):  # the last time for the last units
+        answers = await say_in_all(processes, [product])
+        assert len(answers) == PROCESSES
+        assert len(set(answers)) == 1
+    assert await selling.stock(product) == (20, 20, 0)
+
+
+async def test_a_name_for_two_things_at_once_is_one_of_them(selling: Any, processes: list[Any]) -> None:
+    products = [await selling.product(20), await selling.product(20)]
+    for taps in range(1, 11):
+        answers = await say_in_all(processes, products)
+        (granted,) = set(answers) - {"CONFLICT"}
+        assert answers.count(granted) == answers.count("CONFLICT") == PROCESSES // 2
+        assert await held(selling, products) == 2 * taps
+
+
+async def test_without_looking_whether_the_name_was_free_it_counts_twice(
+    selling: Any, processes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember = store.remember
+
+    async def forgetful(*args: Any) -> bool:
+        await trio.sleep(0.3)
+        await remember(*args)
+        return True
+
+    monkeypatch.setattr(store, "remember", forgetful)
+    products = [await selling.product(20), await selling.product(20)]
+    await say_in_all(processes, products)
+    assert await held(selling, products) > 2
 
 
 async def test_merging_at_once_makes_one_line(selling: Any) -> None:
