@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 import trio
@@ -37,6 +38,7 @@ class SystemClock:
         await trio.sleep(max(0.0, seconds))
 
 
+@lru_cache(maxsize=1024)
 def iso(moment: datetime) -> str:
-    """ISO-8601 UTC with milliseconds, as the API writes times."""
+    """ISO-8601 UTC with milliseconds, as the API writes times. Remembered: what is decided together has one time."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

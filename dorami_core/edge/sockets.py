@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from dorami_core.base.principal import Access
+from dorami_core.base.structure import prepare
 from dorami_core.edge.socketio import MAX_NAMESPACE, RESERVED_EVENTS
 from dorami_core.hooks.sockets import ConnectHandler, DisconnectHandler, EventHandler, ReturnHandler
 
@@ -47,6 +48,8 @@ class SocketRegistry:
         events = self._open(namespace)
         if event in events:
             raise ValueError(f"{event} of {namespace} has a handler already")
+        if payload is not None:
+            prepare(payload)
         events[event] = Registration(handler, payload, access)
 
     def on_connect(self, namespace: str, handler: ConnectHandler, *, own_auth: bool = False) -> None:

@@ -7,7 +7,7 @@ from dorami_core.base.ids import StreamKey, UserId, ViewerId, is_stream_key, new
 from dorami_core.base.money import CURRENCIES, Money
 from dorami_core.base.principal import ANONYMOUS_NAME, Access, Principal, UserIdentity
 from dorami_core.base.settings import positive
-from dorami_core.base.structure import from_json, to_json, to_plain
+from dorami_core.base.structure import from_json, plain_maker, to_json, to_plain
 from dorami_core.events.model import Event, EventMeta
 from dorami_core.events.streams import (
     StreamChanged,
@@ -109,6 +109,7 @@ __all__ = [
     "is_stream_key",
     "iso",
     "new_uuid",
+    "plain_maker",
     "positive",
     "to_json",
     "to_plain",

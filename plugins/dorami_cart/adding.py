@@ -12,11 +12,13 @@ from dorami_catalog.api import CatalogApi, StockChange
 from dorami_cart import store
 from dorami_cart.api import AddAnswer, AddToCart, AskToWait, CartItemView, WaitingAnswer, mask_name
 from dorami_cart.model import CartItemAdded
-from dorami_core.hooks import DoramiError, Host, Row, Tx, invalid, to_plain
+from dorami_core.hooks import DoramiError, Host, Row, Tx, invalid, plain_maker
 
 ITEM_TIMER = "cart_item"
 ATTEMPTS = 3
 Decision = AddAnswer | DoramiError
+
+_to_plain = plain_maker(CartItemView)
 
 
 @attrs.define
@@ -65,7 +67,7 @@ class Adding:
             case "OK":
                 item = store.view_of(row)
                 decided.added.append((asked, item, row))
-                decided.answers[index] = AddAnswer(item=to_plain(item))
+                decided.answers[index] = AddAnswer(item=_to_plain(item))
             case "REPEATED":
                 decided.answers[index] = _again(row["answer"])
                 decided.known.add(index)

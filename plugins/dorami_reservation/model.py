@@ -8,7 +8,7 @@ from uuid import UUID
 
 import attrs
 
-from dorami_core.hooks import ErrorCode, Event, positive, to_json, to_plain
+from dorami_core.hooks import ErrorCode, Event, plain_maker, positive, to_json
 from dorami_reservation.api import ReservationStatus, ReservationView
 
 MAX_WANTED = 99
@@ -92,13 +92,18 @@ class QueueMoved(Event):
         return f"queue:{self.variant_id}"
 
 
+_without_ahead = plain_maker(ReservationView, omit=["ahead"])
+
+
 def places_to_json(places: Iterable[ReservationView]) -> list[dict[str, Any]]:
     """`to_plain` of each. Who waits for the same variant has the same ahead of him, so that is made once for all."""
     ahead: dict[UUID, Any] = {}
-    found = []
+    found: list[dict[str, Any]] = []
     for place in places:
-        told = to_plain(attrs.evolve(place, ahead=[]))
-        if place.ahead:
+        told = _without_ahead(place)
+        if not place.ahead:
+            told["ahead"] = []
+        else:
             if place.variant_id not in ahead:
                 ahead[place.variant_id] = to_json(place.ahead)
             told["ahead"] = ahead[place.variant_id]

@@ -12,6 +12,9 @@ from dorami_reservation import store
 from dorami_reservation.model import ReservationEvent, ReservationSettings, places_to_json
 from dorami_reservation.service import Reservations
 
+TOLD_AT_ONCE = 50
+"""Of a queue, before others have a turn: about 5 ms."""
+
 
 class ReservationSockets:
     """Emits `reservation:promoted` and `reservation:updated`; a place is sent as it is now, not as it was."""
@@ -50,8 +53,11 @@ class ReservationSockets:
         for variant_id in moved:
             places = await store.in_line(self._host.db, variant_id)
             places = await self._reservations.with_ahead(self._host.db, places)
-            for place, told in zip(places, places_to_json(places), strict=True):
-                self._emit("updated", place.user_id, told)
+            for first in range(0, len(places), TOLD_AT_ONCE):
+                some = places[first : first + TOLD_AT_ONCE]
+                for place, told in zip(some, places_to_json(some), strict=True):
+                    self._emit("updated", place.user_id, told)
+                await trio.lowlevel.checkpoint()
 
     def _emit(self, name: str, user_id: UUID, told: dict[str, Any]) -> None:
         self._host.rooms.emit_to_viewer("/", ViewerId(f"u:{user_id}"), f"reservation:{name}", told)

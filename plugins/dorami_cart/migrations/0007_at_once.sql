@@ -3,9 +3,12 @@
 DROP FUNCTION cart.add_items;
 DROP FUNCTION cart.add_item;
 
+-- As it was sent: nobody looks into it here.
+ALTER TABLE cart.adds ALTER COLUMN answer TYPE json USING answer::json;
+
 -- What became of one wish, `n` of those that were said together, and the line of the cart that it is in.
 CREATE TYPE cart.added AS (
-    n integer, outcome text, answer jsonb, variant_available integer,
+    n integer, outcome text, answer json, variant_available integer,
     product_id uuid, stream_key text, version bigint, available_before bigint, available_after bigint,
     item_id uuid, merged boolean, variant_id uuid, product_name text, image_url text, color text, size text,
     quantity integer, unit_price_minor bigint, currency text, status text, timer_enabled boolean,
@@ -20,10 +23,19 @@ CREATE FUNCTION cart.add_set(
 ) RETURNS SETOF cart.added LANGUAGE plpgsql AS $$
 DECLARE
     held catalog.held[];
+    refused cart.added;
     moment timestamptz;
 BEGIN
     -- The lock in a statement of its own: the next one sees what was committed before it was given.
     SELECT array_agg(h ORDER BY h.n) INTO held FROM catalog.hold_units(p_product, p_colors, p_sizes, p_quantities) h;
+    IF NOT EXISTS (SELECT FROM unnest(held) h WHERE h.outcome = 'OK') THEN
+        FOR refused.n, refused.outcome, refused.variant_available IN
+            SELECT p_n[h.n], h.outcome, h.variant_available FROM unnest(held) h
+        LOOP
+            RETURN NEXT refused;
+        END LOOP;
+        RETURN;
+    END IF;
     moment := core.now();
     RETURN QUERY
     WITH given AS MATERIALIZED (
@@ -70,7 +82,7 @@ BEGIN
         UNION ALL
         SELECT grown.*, true FROM grown
     )
-    SELECT p_n[h.n], h.outcome, NULL::jsonb, h.variant_available, p_product, l.stream_key, h.version, h.available_before,
+    SELECT p_n[h.n], h.outcome, NULL::json, h.variant_available, p_product, l.stream_key, h.version, h.available_before,
            h.available_after, l.id, l.merged, h.variant_id, l.product_name, l.image_url, l.color, l.size, l.quantity,
            l.unit_price_minor, l.currency, l.status, l.timer_enabled, l.expires_at, l.created_at, moment, NULL::uuid,
            h.stream_key, h.stream_keys
@@ -86,28 +98,29 @@ CREATE FUNCTION cart.add_items(
     p_clients text[], p_wishes text[], p_streams text[]
 ) RETURNS SETOF cart.added LANGUAGE plpgsql AS $$
 DECLARE
-    known integer[];
+    known integer[] := '{}';
+    may_repeat boolean;
     told cart.added;
     looked_at uuid;
     limited boolean;
     shown_in text[];
     set_n integer[] := '{}';
-    set_users uuid[] := '{}';
-    set_colors text[];
-    set_sizes text[];
-    set_quantities integer[];
-    set_streams text[];
 BEGIN
     IF array_remove(p_clients, NULL) <> '{}' THEN
-        SELECT array_agg(w.i) INTO known
-        FROM unnest(p_users, p_clients) WITH ORDINALITY AS w (u, c, i)
         -- Not EXISTS: each is looked up by its key, whatever statistics say.
+        SELECT coalesce(array_agg(w.i), '{}') INTO known
+        FROM unnest(p_users, p_clients) WITH ORDINALITY AS w (u, c, i)
         WHERE (SELECT true FROM cart.adds a WHERE a.user_id = w.u AND a.client_id = w.c);
     END IF;
+    may_repeat := (SELECT count(*) > count(DISTINCT u) FROM unnest(p_users) u);
     FOR i IN 1 .. cardinality(p_users) + 1 LOOP
-        IF set_n <> '{}' AND (i > cardinality(p_users) OR p_products[i] <> looked_at OR limited OR p_users[i] = ANY (set_users)) THEN
-            RETURN QUERY SELECT * FROM cart.add_set(set_n, set_users, looked_at, set_colors, set_sizes, set_quantities,
-                                                    p_hold_s, set_streams);
+        IF set_n <> '{}' AND (p_products[i] IS DISTINCT FROM looked_at OR limited
+                              OR may_repeat AND p_users[i] IN (SELECT p_users[n] FROM unnest(set_n) n)) THEN
+            RETURN QUERY
+            SELECT made.*
+            FROM (SELECT array_agg(p_users[n]), array_agg(p_colors[n]), array_agg(p_sizes[n]), array_agg(p_quantities[n]),
+                         array_agg(p_streams[n]) FROM unnest(set_n) n) one (users, colors, sizes, quantities, streams)
+            CROSS JOIN cart.add_set(set_n, one.users, looked_at, one.colors, one.sizes, one.quantities, p_hold_s, one.streams) made;
             set_n := '{}';
         END IF;
         EXIT WHEN i > cardinality(p_users);
@@ -137,19 +150,7 @@ BEGIN
                 CONTINUE;
             END IF;
         END IF;
-        IF set_n = '{}' THEN
-            set_users := '{}';
-            set_colors := '{}';
-            set_sizes := '{}';
-            set_quantities := '{}';
-            set_streams := '{}';
-        END IF;
         set_n := set_n || i;
-        set_users := set_users || p_users[i];
-        set_colors := array_append(set_colors, p_colors[i]);
-        set_sizes := array_append(set_sizes, p_sizes[i]);
-        set_quantities := set_quantities || p_quantities[i];
-        set_streams := array_append(set_streams, p_streams[i]);
     END LOOP;
 END
 $$;
