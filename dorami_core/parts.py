@@ -41,6 +41,7 @@ from dorami_core.hooks.dispatch import Dispatcher
 from dorami_core.hooks.host import StreamStatus
 from dorami_core.hooks.hosting import PluginHost, Ports, Shared
 from dorami_core.hooks.loader import Loaded, load_plugins
+from dorami_core.hooks.rehearsal import rehearse
 from dorami_core.identity.addresses import AddressCipher
 from dorami_core.identity.tokens import Authenticator
 from dorami_core.identity.users import Users
@@ -179,6 +180,7 @@ class Core:
         await services.start(self.link.run, self.rooms)
         services.start_soon(supervise, "outbox bell", self.bell.run)
         services.start_soon(supervise, "presence", self.viewers.run)
+        services.start_soon(rehearse, self.base.db, self.base.dispatcher)
         await self.chat.start(services)
 
 

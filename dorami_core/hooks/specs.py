@@ -108,6 +108,11 @@ class CoreHooks:
     async def stream_ended_in_tx(self, tx: Tx, stream: StreamView) -> None:
         """A broadcast is going OFFLINE. Not sent for an interruption."""
 
+    @hookspec
+    async def rehearse_in_tx(self, tx: Tx) -> None:
+        """At the start of each process, on each connection that it begins with, in a transaction that is taken back
+        whatever you do: run what will have to be fast, so that it has its plans and caches when it is needed."""
+
     # on_*: after the commit, from the outbox, at least once
 
     @hookspec

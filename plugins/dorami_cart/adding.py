@@ -42,24 +42,23 @@ class Adding:
         """In order. Either all of it is committed, or an error is raised and nothing happened."""
         for _ in range(ATTEMPTS):
             try:
-                return await self._decide(take)
+                async with self._host.db.transaction() as tx:
+                    return await self.decide_in(tx, take())
             except _NameTaken:
                 continue
         raise DoramiError("UNAVAILABLE", retry_after_ms=100)
 
-    async def _decide(self, take: Callable[[], Sequence[AskToWait]]) -> list[Decision]:
-        async with self._host.db.transaction() as tx:
-            asked = take()
-            wishes = [_named(one.wish) for one in asked]
-            decided = _Decided([None] * len(asked))
-            for row in await store.add_many(tx, asked, self._hold_s, wishes):
-                self._take(decided, row["n"] - 1, asked[row["n"] - 1], row)
-            if decided.added:
-                await self._settle(tx, decided.added)
-            if decided.waiting:
-                await self._wait(tx, decided, asked)
-            answers = [answer for answer in decided.answers if answer is not None]
-            await self._remember(tx, decided, asked, wishes)
+    async def decide_in(self, tx: Tx, asked: Sequence[AskToWait]) -> list[Decision]:
+        wishes = [_named(one.wish) for one in asked]
+        decided = _Decided([None] * len(asked))
+        for row in await store.add_many(tx, asked, self._hold_s, wishes):
+            self._take(decided, row["n"] - 1, asked[row["n"] - 1], row)
+        if decided.added:
+            await self._settle(tx, decided.added)
+        if decided.waiting:
+            await self._wait(tx, decided, asked)
+        answers = [answer for answer in decided.answers if answer is not None]
+        await self._remember(tx, decided, asked, wishes)
         return answers
 
     def _take(self, decided: _Decided, index: int, asked: AskToWait, row: Row) -> None:

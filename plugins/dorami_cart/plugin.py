@@ -84,6 +84,10 @@ class CartPlugin(Plugin):
         return [self._cart.forget_answers]
 
     @hookimpl
+    async def rehearse_in_tx(self, tx: Tx) -> None:
+        await self._cart.rehearse(tx)
+
+    @hookimpl
     def filter_chat_receipt(
         self, value: dict[str, Any], principal: Principal, stream_key: str, message: str
     ) -> dict[str, Any] | Awaitable[dict[str, Any]]:

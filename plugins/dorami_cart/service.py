@@ -40,10 +40,12 @@ from dorami_core.hooks import (
     UserId,
     UserIdentity,
     invalid,
+    new_uuid,
     to_json,
 )
 
 STREAM_TIMER = "cart_stream"
+REHEARSED = 10
 FORGET_EVERY_S = 3600.0
 ATTEMPTS = 3
 
@@ -55,9 +57,9 @@ class Cart:
         self._host = host
         self._catalog: CatalogApi = host.api(CatalogApi)  # type: ignore[type-abstract]
         settings = host.settings(CartSettings)
-        adding = Adding(host, settings.hold_s)
+        self._adding = Adding(host, settings.hold_s)
         self._extending = Extending(host, settings.extend_max_s)
-        self._gathering: Gathering[AskToWait, AddAnswer] = Gathering(adding.decide)
+        self._gathering: Gathering[AskToWait, AddAnswer] = Gathering(self._adding.decide)
 
     async def view(self, user_id: UserId) -> CartView:
         items = await store.alive(self._host.db, user_id)
@@ -87,6 +89,11 @@ class Cart:
                 if available < wish.quantity:
                     break
         raise DoramiError("INSUFFICIENT_STOCK", productId=str(wish.product_id), available=available)
+
+    async def rehearse(self, tx: Tx) -> None:
+        """A small rush for a product that nobody sees: some get it, some wait."""
+        product_id = await self._catalog.stage(tx, REHEARSED // 2)
+        await self._adding.decide_in(tx, [_rehearsed(product_id) for _ in range(REHEARSED)])
 
     async def change(self, user_id: UserId, item_id: UUID, quantity: int) -> CartItemView:
         if not 1 <= quantity <= MAX_LINE:
@@ -222,3 +229,8 @@ class Cart:
     ) -> None:
         if items:
             await self._host.hooks.in_tx("cart_lines_ended_in_tx", tx, items=list(items), how=how, order_id=order_id)
+
+
+def _rehearsed(product_id: UUID) -> AskToWait:
+    user = UserIdentity(id=UserId(new_uuid()), role="USER", display_name="rehearsal")
+    return AskToWait(user=user, wish=AddToCart(product_id=product_id, quantity=1, client_id="rehearsal", wait=True))

@@ -154,6 +154,10 @@ class CatalogApi(Protocol):
         """Everything on sale in or outside a broadcast, by `sort_order`, then newest first; at most 500."""
         ...
 
+    async def stage(self, tx: Tx, quantity: int) -> UUID:
+        """A product for a rehearsal: the transaction will be taken back."""
+        ...
+
     async def lock_variant(self, tx: Tx, product_id: UUID, color: str | None, size: str | None) -> StockView:
         """PRODUCT_NOT_FOUND, or VALIDATION_FAILED for a missing or unknown option."""
         ...

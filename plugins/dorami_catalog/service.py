@@ -72,6 +72,9 @@ class Catalog(Stock):
             made = [await self._insert(tx, new, new_uuid()) for new in news]
         return [await self.get(product_id) for product_id in made]
 
+    async def stage(self, tx: Tx, quantity: int) -> UUID:
+        return await self._insert(tx, NewProduct(name="rehearsal", price="0", quantity=quantity), new_uuid())
+
     async def change(self, product_id: UUID, patch: ProductPatch) -> ProductView:
         """PRODUCT_NOT_FOUND, VALIDATION_FAILED, CONFLICT where on hand would be below what is held and committed."""
         return (await self.change_many([product_id], patch))[0]

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 from dorami_cart.api import AddToCart, mask_name
 
 from dorami_core.base.errors import DoramiError
@@ -13,6 +14,7 @@ from dorami_core.base.ids import new_uuid
 from dorami_core.base.structure import to_json
 from dorami_core.events.model import EventMeta
 from dorami_core.events.streams import StreamStarted
+from dorami_core.hooks.rehearsal import rehearse
 
 
 async def refused(awaitable: Any, code: str) -> DoramiError:
@@ -279,3 +281,27 @@ async def test_a_name_that_is_too_long_is_refused(selling: Any) -> None:
     product = await selling.product(5)
     wish = AddToCart(product_id=product.id, quantity=1, client_id="x" * 101)
     await refused(selling.cart.add(selling.user(), wish), "VALIDATION_FAILED")
+
+
+async def test_a_rehearsal_leaves_nothing_behind(selling: Any) -> None:
+    async def rows() -> list[Any]:
+        names = await selling.bench.db.fetch(
+            "SELECT schemaname || '.' || relname AS name FROM pg_stat_user_tables ORDER BY 1"
+        )
+        return [(name, await selling.bench.db.fetchval(f"SELECT count(*) FROM {name}")) for (name,) in names]
+
+    product = await selling.product(3)
+    before = await rows()
+    made: list[int] = []
+
+    class Watched:
+        async def in_tx(self, hook: str, tx: Any) -> None:
+            await selling.bench.hooks.in_tx(hook, tx)
+            made.append(await tx.fetchval("SELECT count(*) FROM cart.items"))
+
+    with structlog.testing.capture_logs() as said:
+        await rehearse(selling.bench.db, Watched())
+    assert said == []
+    assert made == [5, 5]
+    assert await rows() == before
+    assert await selling.stock(product) == (3, 0, 0)

@@ -214,7 +214,7 @@ async def test_an_answer_does_not_overtake_the_room(hall: Hall) -> None:
 
 
 async def test_an_answer_in_the_middle_of_a_round(hall: Hall) -> None:
-    """A round yields after 500 sends, and this task has its turn within two of these: the last is answered before his."""
+    """A round yields after 500 sends, and this task has a turn within two of these: before the last one's."""
     async with trio.open_nursery() as nursery:
         hall.open(nursery)
         viewers = [await hall.viewer("live") for _ in range(1600)]
