@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Literal
@@ -12,6 +13,8 @@ import trio
 from dorami_core.media.joining import JoinCache
 from dorami_core.media.sinks import ByteSink
 
+GATHER_S = 0.1
+"""How long a worker's bytes gather."""
 EndReason = Literal["", "end", "source", "slow", "broken"]
 
 
@@ -124,6 +127,7 @@ class Viewer:
 class Subscription:
     """An async iterator of FLV bytes for a worker; a sink to the relay. Ends when the viewer it stands for ends.
 
+    Hands out all that is there, at most once in GATHER_S: waking a worker for every round costs more than the round.
     What is queued when the end comes is still handed out; after `abort` it is not.
     """
 
@@ -133,6 +137,7 @@ class Subscription:
         self._news = trio.Event()
         self._closed = trio.Event()
         self._viewer: Viewer | None = None
+        self._next_at = -math.inf
 
     def bind(self, viewer: Viewer) -> None:
         self._viewer = viewer
@@ -176,11 +181,14 @@ class Subscription:
         return self
 
     async def __anext__(self) -> bytes:
+        await trio.sleep_until(self._next_at)
         while not self._parts:
             if self._closed.is_set() or (self._viewer is not None and self._viewer.ended.is_set()):
                 raise StopAsyncIteration
             self._news = trio.Event()
             await self._news.wait()
-        part = self._parts.popleft()
-        self._queued -= len(part)
-        return part
+        joined = b"".join(self._parts)
+        self._parts.clear()
+        self._queued = 0
+        self._next_at = trio.current_time() + GATHER_S
+        return joined
