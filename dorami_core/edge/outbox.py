@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import trio
 
+from dorami_core.base.sending import Send, Taken
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.wheel import Ticket
 from dorami_core.edge.wire import Chunk
@@ -90,7 +91,7 @@ class Outbox:
         self._queued = 0
         self._serial = 0
         self._closing = False
-        self.ready: Callable[[bytes], int] | None = None if sock is None else sock.send
+        self.ready: Send | None = None if sock is None else sock.send
         """The socket's own `send` while nothing waits. Whoever calls it tells `keep` of what was not taken."""
         self.lost: str | None = None
         """Why the connection was cut, or None."""
@@ -125,10 +126,13 @@ class Outbox:
             self._asked = min(self._asked + len(joined), ASKED_MAX_BYTES)
         self._enforce()
 
-    def keep(self, chunks: Sequence[Chunk], sent: int) -> None:
-        """Of these chunks in a row `ready` took so many bytes; the rest waits."""
-        self._begin_queue(chunks, sent)
-        self._enforce()
+    def keep(self, chunks: Sequence[Chunk], taken: Taken) -> None:
+        """What `ready` took of these chunks in a row, by `send_to_all`; the rest waits."""
+        if isinstance(taken, OSError):
+            self.cut("peer_reset")
+        else:
+            self._begin_queue(chunks, taken)
+            self._enforce()
 
     def send_one(self, chunk: Chunk) -> None:
         self.send(chunk.data, (chunk,))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
 from functools import partial
 
 import trio
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ranges import wanted_range
+from dorami_core.base.sending import Send, Taken
 from dorami_core.edge.exchange import Answer
 from dorami_core.edge.http1 import Headers, Request, encode_head
 from dorami_core.edge.outbox import Outbox, OutboxLimits
@@ -53,11 +53,11 @@ class FlvSink:
         return self._outbox.lost
 
     @property
-    def ready(self) -> Callable[[bytes], int] | None:
+    def ready(self) -> Send | None:
         return None if self._head or self._head_only else self._outbox.ready
 
-    def keep(self, data: bytes, sent: int) -> None:
-        self._outbox.keep((Chunk(data),), sent)
+    def keep(self, data: bytes, taken: Taken) -> None:
+        self._outbox.keep((Chunk(data),), taken)
 
     def send_nowait(self, data: bytes) -> int:
         if self._head:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import attrs
 import structlog
 import trio
 
+from dorami_core.base.sending import Send, send_to_all
 from dorami_core.base.settings import MediaSettings
 from dorami_core.media.flv import MAX_TAG_BYTES, encode_tag
 from dorami_core.media.joining import JoinCache, Tag, as_script, tag_time
@@ -231,30 +233,35 @@ class Relay:
             self._cache.add(tag)
         self._rounds += 1
         now = trio.current_time()
-        data, size, given = part.data, len(part.data), 0
         # Who attaches from here on has this round in its snapshot already.
-        for count, viewer in enumerate(list(self._viewers), 1):
-            ready = viewer.ready
-            try:
-                if ready is None:
-                    self._offer(viewer, part, now)
-                else:
-                    # Without a call between this loop and the kernel: a relay spends nearly all its time here.
-                    given += 1
-                    try:
-                        sent = ready(data)
-                    except BlockingIOError:
-                        sent = 0
-                    except OSError:
-                        sent = size
-                        viewer.lose("peer_reset")
-                    if sent != size:
-                        viewer.fall_behind(data, sent)
-            except Exception as error:
-                self._break(viewer, error)
-            if count % SENDS_PER_TURN == 0:
+        viewers = list(self._viewers)
+        for first in range(0, len(viewers), SENDS_PER_TURN):
+            if first:
                 await trio.lowlevel.checkpoint()
-        self._tally.bytes_out += given * size
+            self._send_to(viewers[first : first + SENDS_PER_TURN], part, now)
+
+    def _send_to(self, viewers: Sequence[Viewer], part: Round, now: float) -> None:
+        ready: list[Viewer] = []
+        ways: list[Send] = []
+        for viewer in viewers:
+            if viewer.ready is not None:
+                ready.append(viewer)
+                ways.append(viewer.ready)
+            else:
+                self._try(viewer, partial(self._offer, viewer, part, now))
+        data, size = part.data, len(part.data)
+        taken = send_to_all(ways, data)
+        self._tally.bytes_out += size * len(taken)
+        if taken.count(size) != len(taken):
+            for viewer, its in zip(ready, taken, strict=True):
+                if its != size:
+                    self._try(viewer, partial(viewer.fall_behind, data, its))
+
+    def _try(self, viewer: Viewer, give: Callable[[], None]) -> None:
+        try:
+            give()
+        except Exception as error:
+            self._break(viewer, error)
 
     def _offer(self, viewer: Viewer, part: Round, now: float) -> None:
         if viewer in self._viewers and not viewer.offer(part, self._cache, now):

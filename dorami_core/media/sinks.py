@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
+
+from dorami_core.base.sending import Send, Taken
 
 
 class ByteSink(Protocol):
@@ -12,13 +13,13 @@ class ByteSink(Protocol):
     @property
     def queued_bytes(self) -> int: ...
     @property
-    def ready(self) -> Callable[[bytes], int] | None:
-        """Where nothing waits: gives bytes to the kernel as `socket.send` does, and may be called until it did not take
-        all of them. That is told to `keep`, an OSError but BlockingIOError to `abort`. None: there is `send_nowait`."""
+    def ready(self) -> Send | None:
+        """Where nothing waits: for `send_to_all`, until it did not take all, which is told to `keep`. None: there is
+        `send_nowait`."""
         ...
 
-    def keep(self, data: bytes, sent: int) -> None:
-        """`ready` took so many bytes of these; the rest is queued."""
+    def keep(self, data: bytes, taken: Taken) -> None:
+        """What `ready` took of these bytes; the rest is queued, or the connection is gone."""
         ...
 
     def send_nowait(self, data: bytes) -> int:

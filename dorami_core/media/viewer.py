@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from typing import Literal
 
 import attrs
 import trio
 
+from dorami_core.base.sending import Send, Taken
 from dorami_core.media.joining import JoinCache
 from dorami_core.media.sinks import ByteSink
 
@@ -51,7 +51,7 @@ class Viewer:
         self._cut_after_s = cut_after_s
         self._tally = tally
         self._burst_bytes = 0
-        self.ready: Callable[[bytes], int] | None = None
+        self.ready: Send | None = None
         """The sink's own, while this viewer has all so far and nothing of it waits; for `Relay` to call."""
         self._skipping_since: float | None = None
         self._drained = False
@@ -86,15 +86,10 @@ class Viewer:
         self.ready = None if queued else self.sink.ready
         self._tally.bytes_out += len(data)
 
-    def fall_behind(self, data: bytes, sent: int) -> None:
-        """`ready` took so many bytes of these only."""
+    def fall_behind(self, data: bytes, taken: Taken) -> None:
+        """`ready` did not take all of these bytes."""
         self.ready = None
-        self.sink.keep(data, sent)
-
-    def lose(self, reason: str) -> None:
-        """`ready` has failed: its peer is gone, and the sink says so to who serves it."""
-        self.ready = None
-        self.sink.abort(reason)
+        self.sink.keep(data, taken)
 
     def _offer_to_late(self, part: Round, now: float) -> None:
         queued = self.sink.queued_bytes
@@ -155,7 +150,7 @@ class Subscription:
     def ready(self) -> None:
         return None
 
-    def keep(self, data: bytes, sent: int) -> None:
+    def keep(self, data: bytes, taken: Taken) -> None:
         raise RuntimeError("there is no kernel between a relay and a worker")
 
     def send_nowait(self, data: bytes) -> int:

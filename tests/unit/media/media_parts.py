@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from io import BytesIO
 
 import av
 import trio
 
+from dorami_core.base.sending import Send, Taken
 from dorami_core.media.flv import FlvReader
 from dorami_core.media.packets import MediaKind, MediaPacket
 
@@ -72,7 +73,7 @@ class ListSink:
         self.kernel_takes: int | OSError | None = None
 
     @property
-    def ready(self) -> Callable[[bytes], int] | None:
+    def ready(self) -> Send | None:
         return None if self.queued_bytes else self._take
 
     def _take(self, data: bytes) -> int:
@@ -84,9 +85,12 @@ class ListSink:
         self.sent.append(taken)
         return len(taken)
 
-    def keep(self, data: bytes, sent: int) -> None:
-        self.sent.append(data[sent:])
-        self.queued_bytes += len(data) - sent
+    def keep(self, data: bytes, taken: Taken) -> None:
+        if isinstance(taken, OSError):
+            self.abort("peer_reset")
+        else:
+            self.sent.append(data[taken:])
+            self.queued_bytes += len(data) - taken
 
     def send_nowait(self, data: bytes) -> int:
         self.sent.append(data)
@@ -108,7 +112,7 @@ class ListSink:
 
 
 class KeepsNothing(ListSink):
-    def keep(self, data: bytes, sent: int) -> None:
+    def keep(self, data: bytes, taken: Taken) -> None:
         raise RuntimeError("nothing can be kept")
 
 
