@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -154,7 +155,7 @@ async def test_from_the_interval_on_a_video_frame_sends_what_has_gathered(
         write(relay, [*packets[:3], video[0]])
         await trio.testing.wait_all_tasks_blocked()
         for wait_s, packet, sends in (
-            (0.9 * interval_s, video[1], 1),  # too early
+            (0.8 * interval_s, video[1], 1),  # too early
             (0.2 * interval_s, sound[0], 1),  # no picture
             (0.1 * interval_s, video[2], 2),
             (0.5 * interval_s, sound[1], 2),
@@ -166,6 +167,29 @@ async def test_from_the_interval_on_a_video_frame_sends_what_has_gathered(
             assert len(sink.sent) == sends
         await trio.sleep(0.2 * interval_s)
         assert len(sink.sent) == 3, "no later than that, picture or not"
+        hub.close(KEY)
+
+
+async def test_at_thirty_frames_a_second_two_of_three_wait_for_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    packets = encoded_packets()
+    frame = next(p for p in packets[3:] if p.kind is MediaKind.VIDEO and not p.is_keyframe)
+    async with open_relay_hub(attrs.evolve(SETTINGS, flv_interval_s=0.05)) as hub, trio.open_nursery() as nursery:
+        relay, sink = live(hub), ListSink()
+        await attach(nursery, hub, sink)
+        write(relay, packets[:4])
+        await trio.testing.wait_all_tasks_blocked()
+        began, at_once = relay.statistics().rounds, 0
+        for number in range(300):
+            # each a little before or after its time
+            await trio.sleep(1 / 30 + (0.002 if number % 2 else -0.002))
+            sent = len(sink.sent)
+            write(relay, [frame])
+            await trio.testing.wait_all_tasks_blocked()
+            at_once += len(sink.sent) > sent
+        assert relay.statistics().rounds - began == pytest.approx(200, abs=2)
+        assert at_once == pytest.approx(200, abs=2)
         hub.close(KEY)
 
 
