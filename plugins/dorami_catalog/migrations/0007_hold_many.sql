@@ -52,6 +52,7 @@ BEGIN
         RETURN QUERY SELECT * FROM unnest(all_held);
         RETURN;
     END IF;
+    -- The lock in a statement of its own: the options are then those of after it.
     SELECT p.* INTO product FROM catalog.products p WHERE p.id = p_product AND p.deleted_at IS NULL FOR UPDATE;
     available := catalog.available(product);
     entry.product_id := p_product;

@@ -40,9 +40,11 @@ def live(hub: RelayHub) -> Relay:
     return relay
 
 
-async def attach(nursery: trio.Nursery, hub: RelayHub, sink: ListSink) -> None:
-    nursery.start_soon(hub.serve_flv, KEY, sink)
-    await trio.testing.wait_all_tasks_blocked()
+async def attach(nursery: trio.Nursery, hub: RelayHub, *sinks: ListSink) -> None:
+    """In this order."""
+    for sink in sinks:
+        nursery.start_soon(hub.serve_flv, KEY, sink)
+        await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_an_unknown_broadcast_is_refused(autojump_clock: trio.testing.MockClock) -> None:
@@ -231,8 +233,7 @@ async def test_a_viewer_stuck_for_long_is_cut_with_a_reason(autojump_clock: trio
     packets = encoded_packets(8, "320x180")
     async with open_relay_hub(SMALL) as hub, trio.open_nursery() as nursery:
         relay, stuck, fine = live(hub), ListSink(stuck=True), ListSink()
-        await attach(nursery, hub, stuck)
-        await attach(nursery, hub, fine)
+        await attach(nursery, hub, stuck, fine)
         for start in range(0, len(packets), 20):
             write(relay, packets[start : start + 20])
             await round_done()
@@ -271,8 +272,7 @@ async def test_a_peer_that_is_gone_goes_alone(autojump_clock: trio.testing.MockC
     packets = encoded_packets()
     async with open_relay_hub(SETTINGS) as hub, trio.open_nursery() as nursery:
         relay, gone, fine = live(hub), ListSink(), ListSink()
-        await attach(nursery, hub, gone)
-        await attach(nursery, hub, fine)
+        await attach(nursery, hub, gone, fine)
         write(relay, packets[:40])
         await round_done()
         gone.kernel_takes = ConnectionResetError()
@@ -288,8 +288,7 @@ async def test_a_sink_that_cannot_keep_the_rest_goes_alone(autojump_clock: trio.
     packets = encoded_packets()
     async with open_relay_hub(SETTINGS) as hub, trio.open_nursery() as nursery:
         relay, full, fine = live(hub), KeepsNothing(), ListSink()
-        await attach(nursery, hub, full)
-        await attach(nursery, hub, fine)
+        await attach(nursery, hub, full, fine)
         for start in (0, 40):
             write(relay, packets[start : start + 40])
             await round_done()
@@ -303,8 +302,7 @@ async def test_a_sink_that_raises_goes_alone(autojump_clock: trio.testing.MockCl
     packets = encoded_packets()
     async with open_relay_hub(SETTINGS) as hub, trio.open_nursery() as nursery:
         relay, broken, fine = live(hub), BrokenSink(), ListSink()
-        await attach(nursery, hub, broken)
-        await attach(nursery, hub, fine)
+        await attach(nursery, hub, broken, fine)
         write(relay, packets[:40])
         await round_done()
         write(relay, packets[40:])
