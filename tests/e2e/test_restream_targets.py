@@ -46,12 +46,13 @@ class Desk:
     async def until(self, what: str, check: Callable[[dict[str, dict[str, Any]]], bool], within_s: float) -> None:
         """Asks until it is so, and notes after how many seconds it was."""
         with trio.fail_at(self._since + within_s):
-            while not self._look(check):
+            while not await self._look(check):
                 await trio.sleep(LOOK_S)
         self.seen.append(f"{what} {trio.current_time() - self._since:.1f} s")
 
-    def _look(self, check: Callable[[dict[str, dict[str, Any]]], bool]) -> bool:
-        answer = self._seller.get("/api/restream/targets")
+    async def _look(self, check: Callable[[dict[str, dict[str, Any]]], bool]) -> bool:
+        # Beside the loop: the publisher and the platforms are in it, and a broadcast that is silent gets a slate.
+        answer = await trio.to_thread.run_sync(self._seller.get, "/api/restream/targets")
         self.now = {target["name"]: target for target in answer.json()["data"]["items"]}
         return check(self.now)
 
