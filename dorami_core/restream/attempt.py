@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections import deque
@@ -25,6 +26,8 @@ MODULE = "dorami_core.media.workers.restream"
 WATCH_S = 0.5
 CPU_OVER_S = 10.0
 MAX_DELAY_MS = 600_000
+LATE_S = 0.5
+"""Who looks so much later than he wanted to was held up himself, with all of this process."""
 READ_SHARE = 1 / 8
 """Of what the other side's kernel has acknowledged, its program has read at least so much, or it reads no more. The
 edge of a window creeps a little while nobody reads: by 2 % of what comes in, on Linux."""
@@ -57,7 +60,7 @@ class Opening:
         return bool(self.flv[4] & 1)
 
 
-class _Bytes:
+class WorkerInput:
     """The worker's stdin: the job, then the feed, which is filled up while the broadcast is silent. A class and not a
     generator, since nobody closes the generator of a feed that is given up."""
 
@@ -72,7 +75,7 @@ class _Bytes:
         self._taken = False
         self.given_at_s = trio.current_time()
 
-    def __aiter__(self) -> _Bytes:
+    def __aiter__(self) -> WorkerInput:
         return self
 
     def owed_since(self, at_s: float) -> bool:
@@ -88,16 +91,26 @@ class _Bytes:
     async def _next(self) -> bytes:
         if len(self._first) == 2:
             return self._first.pop()
-        part: bytes | None = self._first.pop() if self._first else None
+        if self._first and (made := self._take(self._first.pop())):
+            return made
         while True:
+            # What has come is taken first, however late: where this target was slow, the broadcast was not silent.
+            until = math.inf if self._subscription.queued_bytes else max(self._feed.fill_at_s, trio.current_time())
+            with trio.move_on_at(until):
+                if made := self._take(await anext(self._subscription)):
+                    return made
+                continue
             now = trio.current_time()
-            made = self._feed.take(self._reader.feed(part), now) if part else self._feed.fill(now)
-            self._state.on_slate = self._feed.on_slate
-            if made:
+            if now > until + LATE_S:
+                self._feed.listen_again(now)
+            if made := self._feed.fill(now):
+                self._state.on_slate = self._feed.on_slate
                 return made
-            part = None
-            with trio.move_on_after(self._feed.wait_s(trio.current_time())):
-                part = await anext(self._subscription)
+
+    def _take(self, flv: bytes) -> bytes:
+        made = self._feed.take(self._reader.feed(flv), trio.current_time())
+        self._state.on_slate = self._feed.on_slate
+        return made
 
 
 class Attempt:
@@ -117,13 +130,13 @@ class Attempt:
         self._progress_at_s = trio.current_time()
         self._killed: Cause = ""
         self._feed: TargetFeed | None = None
-        self._bytes: _Bytes | None = None
+        self._bytes: WorkerInput | None = None
         self._cpu: deque[tuple[float, float]] = deque()
 
     async def run(self, opening: Opening, subscription: Subscription) -> None:
         self._feed = TargetFeed(self._slate, mute=self._mute, has_video=opening.has_video, has_audio=opening.has_audio)
         self._progress_at_s = trio.current_time()
-        self._bytes = _Bytes(self._job(), opening, subscription, self._feed, self._state)
+        self._bytes = WorkerInput(self._job(), opening, subscription, self._feed, self._state)
         failure: WorkerFailed | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)

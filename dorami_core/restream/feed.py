@@ -3,6 +3,7 @@ that is not wanted. Sans I/O: `now_s` is a monotonic clock of the caller's."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from dorami_core.media.flv import encode_header, encode_metadata, encode_tag
@@ -54,17 +55,21 @@ class TargetFeed:
             self._take(packet, now_s, out)
         return self._opened(out)
 
-    def wait_s(self, now_s: float) -> float:
-        """Seconds until `fill` has something to do; inf before the first packet."""
+    @property
+    def fill_at_s(self) -> float:
+        """When `fill` has something to do; inf before the first packet."""
         if self._slate_from_ms is not None:
-            return max(0.0, self._slate_due_s - now_s)
-        if self._heard_at_s is None:
-            return float("inf")
-        return max(0.0, self._heard_at_s + SLATE_AFTER_S - now_s)
+            return self._slate_due_s
+        return math.inf if self._heard_at_s is None else self._heard_at_s + SLATE_AFTER_S
+
+    def listen_again(self, now_s: float) -> None:
+        """As if the broadcast had been heard just now: whoever listens was away."""
+        if self._heard_at_s is not None and self._slate_from_ms is None:
+            self._heard_at_s = now_s
 
     def fill(self, now_s: float) -> bytes:
         """What of the slate is due by now; nothing while the broadcast is heard."""
-        if self._heard_at_s is None or self.wait_s(now_s) > 0:
+        if now_s < self.fill_at_s:
             return b""
         out: list[bytes] = []
         if self._slate_from_ms is None:

@@ -43,7 +43,9 @@ from dorami_core.restream.sending import Slates
 from dorami_core.restream.state import RunState
 
 SHOW = "show-one"
-QUICK = RestreamSettings(first_pause_s=0.2, longest_pause_s=0.5, stale_s=2)
+QUICK = RestreamSettings(first_pause_s=0.2, longest_pause_s=0.5)
+IMPATIENT = attrs.evolve(QUICK, stale_s=2)
+"""For targets that are to stall: on a busy machine a worker takes longer than this to start."""
 
 
 class Stage:
@@ -165,8 +167,8 @@ async def test_each_failure_has_its_cause_and_the_healthy_target_loses_no_frame(
     deaf_port = await stage.nursery.start(serve_deaf)
     await stage.nursery.start(stage.publisher.run)
     healthy = stage.send(good_port, settings=RestreamSettings())
-    refused, gone, deaf = stage.send(refusing_port), stage.send(free_port()), stage.send(deaf_port)
-    stuck = stage.send(slow_port)
+    refused, gone, deaf = stage.send(refusing_port), stage.send(free_port()), stage.send(deaf_port, settings=IMPATIENT)
+    stuck = stage.send(slow_port, settings=IMPATIENT)
     await until(lambda: stuck.status == "ACTIVE" and healthy.status == "ACTIVE")
     wire.freeze()
     await until(lambda: refused.cause == "REFUSED")

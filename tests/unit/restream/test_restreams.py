@@ -43,7 +43,7 @@ from dorami_core.testing.clock import move_database_clock
 
 SHOW = StreamKey("show-one")
 SECRET = "0a" * 32
-QUICK = RestreamSettings(first_pause_s=0.2, longest_pause_s=0.5, stale_s=2)
+QUICK = RestreamSettings(first_pause_s=0.2, longest_pause_s=0.5)
 
 
 class Directory:
