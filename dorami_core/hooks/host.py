@@ -86,6 +86,10 @@ class UserDirectory(Protocol):
 class HookCaller(Protocol):
     """Fires hooks: those of the core's specs, or of the plugin's own."""
 
+    def subscribers(self, hook: str) -> list[str]:
+        """Names of the plugins that implement it, in the order in which they are called."""
+        ...
+
     async def authorize(self, hook: str, /, **facts: Any) -> None:
         """`authorize_*`, `validate_*`: the first DoramiError that an implementation raises is raised here."""
         ...

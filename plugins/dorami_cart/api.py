@@ -57,7 +57,6 @@ class PromotedLine:
     """A line for somebody who waited: its units are held already (`CatalogApi.serve_queue`)."""
 
     user_id: UUID
-    stock: StockView
     color: str | None
     size: str | None
     quantity: int
@@ -147,8 +146,9 @@ class CartApi(Protocol):
         """Locked lines were ordered; their stock is the order's from now on (`CatalogApi.commit` is the caller's)."""
         ...
 
-    async def put_promoted(self, tx: Tx, line: PromotedLine) -> CartItemView:
-        """Writes the line at the present price; it expires `hold_s` from now. The product is locked."""
+    async def put_promoted(self, tx: Tx, stock: StockView, lines: Sequence[PromotedLine]) -> dict[UUID, CartItemView]:
+        """Writes lines of one variant at its present price; each expires `hold_s` from now. The product is locked.
+        The lines by the places they were given for."""
         ...
 
     async def extend(self, tx: Tx, product_id: UUID, seconds: float) -> list[CartItemView]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from dorami_catalog.api import CatalogApi, Units
+from dorami_catalog.api import CatalogApi, StockView, Units
 
 from dorami_cart import store
 from dorami_cart.adding import ITEM_TIMER, Adding
@@ -139,11 +139,12 @@ class Cart:
             raise RuntimeError("a line of a locked cart was no longer active")
         await self._tell_ended(tx, items, "COMPLETED", order_id)
 
-    async def put_promoted(self, tx: Tx, line: PromotedLine) -> CartItemView:
-        item = await store.put_promoted(tx, line)
-        assert item.expires_at is not None
-        await self._host.deadlines.set(tx, ITEM_TIMER, str(item.id), item.expires_at)
-        return item
+    async def put_promoted(self, tx: Tx, stock: StockView, lines: Sequence[PromotedLine]) -> dict[UUID, CartItemView]:
+        items = await store.put_promoted(tx, stock, lines)
+        await self._host.deadlines.set_many(
+            tx, ITEM_TIMER, [(str(item.id), item.expires_at) for item in items if item.expires_at is not None]
+        )
+        return {item.reservation_id: item for item in items if item.reservation_id is not None}
 
     async def extend(self, tx: Tx, product_id: UUID, seconds: float) -> list[CartItemView]:
         return await self._extending.extend(tx, product_id, seconds)

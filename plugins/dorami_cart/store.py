@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from dorami_catalog.api import StockView
 
 from dorami_cart.api import AskToWait, CartItemView, Holder, PromotedLine
 from dorami_core.hooks import Money, Queries, Row, Tx
@@ -88,29 +89,32 @@ async def is_any_known(tx: Tx, asked: Sequence[AskToWait]) -> bool:
     return known
 
 
-async def put_promoted(tx: Tx, line: PromotedLine) -> CartItemView:
-    row = await tx.fetchrow(
+async def put_promoted(tx: Tx, stock: StockView, lines: Sequence[PromotedLine]) -> list[CartItemView]:
+    rows = await tx.fetch(
         f"""WITH clock AS MATERIALIZED (SELECT core.now() AS now)
             INSERT INTO cart.items (user_id, product_id, variant_id, stream_key, product_name, image_url, color, size,
                                     quantity, unit_price_minor, currency, timer_enabled, expires_at, reservation_id,
                                     created_at)
-            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, true, now + make_interval(secs => $12), $13, now
-            FROM clock RETURNING {_COLUMNS}""",
-        line.user_id,
-        line.stock.product_id,
-        line.stock.variant_id,
-        line.stock.stream_key,
-        line.stock.name,
-        line.stock.image_url,
-        line.color,
-        line.size,
-        line.quantity,
-        line.stock.unit_price.minor,
-        line.stock.unit_price.currency,
-        line.hold_s,
-        line.reservation_id,
+            SELECT line.user_id, $1, $2, $3, $4, $5, line.color, line.size, line.quantity, $6, $7, true,
+                   now + make_interval(secs => line.hold_s), line.reservation_id, now
+            FROM unnest($8::uuid[], $9::text[], $10::text[], $11::integer[], $12::float8[], $13::uuid[])
+                 AS line (user_id, color, size, quantity, hold_s, reservation_id) CROSS JOIN clock
+            RETURNING {_COLUMNS}""",
+        stock.product_id,
+        stock.variant_id,
+        stock.stream_key,
+        stock.name,
+        stock.image_url,
+        stock.unit_price.minor,
+        stock.unit_price.currency,
+        [line.user_id for line in lines],
+        [line.color for line in lines],
+        [line.size for line in lines],
+        [line.quantity for line in lines],
+        [line.hold_s for line in lines],
+        [line.reservation_id for line in lines],
     )
-    return view_of(row)
+    return [view_of(row) for row in rows]
 
 
 async def extend(tx: Tx, product_id: UUID, seconds: float, most_s: float) -> list[tuple[UUID, CartItemView]]:

@@ -96,6 +96,10 @@ class QueuePlace:
 
     variant_id: UUID
     number: int
+    quantity: int = 0
+    """How many units it is served with."""
+    rule: str | None = None
+    """Why it is, where it is not the head."""
 
 
 @attrs.frozen
@@ -188,13 +192,13 @@ class CatalogApi(Protocol):
         """All broadcasts that show each product."""
         ...
 
-    async def leave_queue(self, tx: Tx, place: QueuePlace) -> None:
-        """One fewer waits, and has got nothing. (One more: `catalog.step_queue` in SQL.)"""
+    async def leave_queue(self, tx: Tx, product_id: UUID, places: Sequence[QueuePlace]) -> None:
+        """So many fewer wait, and have got nothing. The product is locked. (More of them: `catalog.enqueue` in SQL.)"""
         ...
 
-    async def serve_queue(self, tx: Tx, place: QueuePlace, quantity: int, rule: str | None) -> None:
-        """One fewer waits: so many free units are held for him now. The product is locked and its stock was looked at;
-        a CHECK of the table refuses what is not there. `rule`: why not the head."""
+    async def serve_queue(self, tx: Tx, product_id: UUID, places: Sequence[QueuePlace]) -> None:
+        """So many fewer wait: free units are held for them now, in this order. The product is locked and its stock was
+        looked at; a CHECK of the table refuses what is not there."""
         ...
 
     async def export_show(self, stream_key: str) -> dict[str, Any]:
@@ -223,5 +227,5 @@ class CatalogApi(Protocol):
         ...
 
     def announce(self, tx: Tx, change: StockChange) -> None:
-        """Emits the event of a change that was made in SQL: by `catalog.hold_units` or `catalog.step_queue`."""
+        """Emits the event of a change that was made in SQL: by `catalog.hold_units` or `catalog.enqueue`."""
         ...

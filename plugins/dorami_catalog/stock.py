@@ -69,11 +69,11 @@ class Stock:
     async def broadcasts(self, product_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
         return await store.broadcasts(self._host.db, product_ids)
 
-    async def leave_queue(self, tx: Tx, place: QueuePlace) -> None:
-        await self._step(tx, place, "LEAVE", 0)
+    async def leave_queue(self, tx: Tx, product_id: UUID, places: Sequence[QueuePlace]) -> None:
+        await self._step(tx, product_id, "LEAVE", places)
 
-    async def serve_queue(self, tx: Tx, place: QueuePlace, quantity: int, rule: str | None) -> None:
-        await self._step(tx, place, "PROMOTE", quantity, rule)
+    async def serve_queue(self, tx: Tx, product_id: UUID, places: Sequence[QueuePlace]) -> None:
+        await self._step(tx, product_id, "PROMOTE", places)
 
     async def release(self, tx: Tx, units: Sequence[Units]) -> None:
         await self._change(tx, units, held=-1, frees=True)
@@ -99,11 +99,13 @@ class Stock:
         kind = ProductSoldOut if sold_out else ProductUpdated
         tx.emit(kind(product_id=change.product_id, stream_key=change.stream_key, version=change.version))
 
-    async def _step(self, tx: Tx, place: QueuePlace, kind: str, quantity: int, rule: str | None = None) -> None:
-        row = await store.step_queue(tx, place.variant_id, kind, quantity, place.number, rule)
+    async def _step(self, tx: Tx, product_id: UUID, kind: str, places: Sequence[QueuePlace]) -> None:
+        if not places:
+            return
+        row = await store.step_queue(tx, product_id, kind, places)
         # Never "sold out": what is held for who waited was not on sale to anybody.
         if not row["deleted"]:
-            tx.emit(ProductUpdated(product_id=row["product_id"], stream_key=row["stream_key"], version=row["version"]))
+            tx.emit(ProductUpdated(product_id=product_id, stream_key=row["stream_key"], version=row["version"]))
 
     async def _change(
         self,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import attrs
 
-from dorami_catalog.api import ProductVariant, ProductView, StockChange, StockView
+from dorami_catalog.api import ProductVariant, ProductView, QueuePlace, StockChange, StockView
 from dorami_core.hooks import Money, Queries, Row, Tx
 
 LIST_MAX = 500
@@ -263,10 +263,16 @@ async def change_units(
     )
 
 
-async def step_queue(tx: Tx, variant_id: UUID, kind: str, quantity: int, number: int, rule: str | None) -> Row:
-    """One person leaves a queue (LEAVE) or is served (PROMOTE): see the SQL function."""
+async def step_queue(tx: Tx, product_id: UUID, kind: str, places: Sequence[QueuePlace]) -> Row:
+    """They leave their queues (LEAVE) or are served (PROMOTE), in this order: see the SQL function."""
     return await tx.fetchrow(
-        "SELECT * FROM catalog.step_queue($1, $2, $3, $4, NULL, $5)", variant_id, kind, quantity, number, rule
+        "SELECT * FROM catalog.step_queue($1, $2, $3::uuid[], $4::integer[], $5::integer[], NULL, $6::text[])",
+        product_id,
+        kind,
+        [place.variant_id for place in places],
+        [place.quantity for place in places],
+        [place.number for place in places],
+        [place.rule for place in places],
     )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import attrs
 from dorami_cart.api import CartApi, CartItemView, EndOfLine, PromotedLine
-from dorami_catalog.api import CatalogApi, StockView
+from dorami_catalog.api import CatalogApi, QueuePlace, StockView
 
-from dorami_core.hooks import Host, Tx
+from dorami_core.hooks import Host, Row, Tx
 from dorami_reservation import store
 from dorami_reservation.api import ReservationStatus, ServeFirst, WaitingPlace
 from dorami_reservation.model import (
@@ -20,11 +21,24 @@ from dorami_reservation.model import (
     ReservationUpdated,
 )
 
+AT_ONCE = 500
+"""So many who wait are served by one statement of each kind."""
+
 _ENDS: dict[EndOfLine, ReservationStatus] = {
     "COMPLETED": "FULFILLED",
     "EXPIRED": "EXPIRED",
     "RELEASED": "CANCELLED",
 }
+
+
+@attrs.frozen
+class _Served:
+    """Who is given how many units, for how many seconds, and by which rule where he is not the head."""
+
+    place: WaitingPlace
+    quantity: int
+    hold_s: float
+    rule: str | None
 
 
 class Queue:
@@ -40,7 +54,7 @@ class Queue:
         """Gives free units of these variants to who waits, the head first, until the next one cannot be served."""
         for variant_id in await store.with_waiters(tx, variant_ids):
             served = False
-            while await self._serve_one(tx, variant_id):
+            while await self._serve_next(tx, variant_id):
                 served = True
             if served:
                 await self._moved(tx, variant_id)
@@ -56,8 +70,8 @@ class Queue:
         """False where it no longer waits. Who comes next may be content with what the one who left was not."""
         rows = await store.end(tx, [reservation_id], "WAITING", "CANCELLED", None)
         for row in rows:
-            await self._catalog.leave_queue(tx, store.queue_place(row))
-            self._tell(tx, [row], "CANCELLED")
+            await self._catalog.leave_queue(tx, row["product_id"], _queue_places(rows))
+            self._tell(tx, rows, "CANCELLED")
             await self._moved(tx, row["variant_id"])
             await self.serve(tx, [row["variant_id"]])
         return bool(rows)
@@ -65,23 +79,35 @@ class Queue:
     async def close(self, tx: Tx, product_id: UUID, variant_ids: Sequence[UUID] | None = None) -> None:
         """Nobody can be served any more: a product, or some of its variants, left the shop."""
         rows = await store.end_waiting(tx, product_id, variant_ids)
-        for row in rows:
-            await self._catalog.leave_queue(tx, store.queue_place(row))
+        await self._catalog.leave_queue(tx, product_id, _queue_places(rows))
         self._tell(tx, rows, "CANCELLED")
 
-    async def _serve_one(self, tx: Tx, variant_id: UUID) -> bool:
+    async def _serve_next(self, tx: Tx, variant_id: UUID) -> bool:
+        """Serves many at once, and says whether there may be more."""
         stock = (await self._catalog.lock_variants(tx, [variant_id])).get(variant_id)
         # Sold out by hand, and a deleted product, show nothing available: promotion pauses.
         if stock is None or stock.available == 0:
             return False
-        heads = await store.waiting(tx, variant_id, 1)
-        if not heads:
-            return False
-        place, rule = await self._next(tx, heads[0])
-        if stock.available < place.quantity and not place.accept_partial:
-            return False
-        await self._promote(tx, place, stock, min(place.quantity, stock.available), rule)
-        return True
+        # A policy looks at the queue: what was decided before is written by then.
+        at_once = 1 if self._host.hooks.subscribers("choose_served_first") else AT_ONCE
+        heads = await store.waiting(tx, variant_id, min(at_once, stock.available))
+        served = await self._choose(tx, heads, stock.available)
+        if served:
+            await self._promote(tx, stock, served)
+        return len(served) == len(heads) > 0
+
+    async def _choose(self, tx: Tx, heads: Sequence[WaitingPlace], free: int) -> list[_Served]:
+        """Who of the heads is served with what is free, up to the first that cannot be."""
+        served: list[_Served] = []
+        for head in heads:
+            place, rule = await self._next(tx, head)
+            quantity = min(place.quantity, free)
+            if quantity == 0 or (quantity < place.quantity and not place.accept_partial):
+                break
+            chosen: float | None = await self._host.hooks.choose("choose_promotion_hold_s", tx=tx, place=place)
+            served.append(_Served(place, quantity, self._hold_s if chosen is None else chosen, rule))
+            free -= quantity
+        return served
 
     async def _next(self, tx: Tx, head: WaitingPlace) -> tuple[WaitingPlace, str | None]:
         first: ServeFirst | None = await self._host.hooks.choose("choose_served_first", tx=tx, head=head)
@@ -94,32 +120,42 @@ class Queue:
             raise ValueError(f"{first.reservation_id} does not wait for this variant")
         return place, first.rule
 
-    async def _promote(self, tx: Tx, place: WaitingPlace, stock: StockView, quantity: int, rule: str | None) -> None:
-        chosen: float | None = await self._host.hooks.choose("choose_promotion_hold_s", tx=tx, place=place)
-        await self._catalog.serve_queue(tx, store.queue_place(place), quantity, rule)
-        item = await self._cart.put_promoted(
-            tx,
+    async def _promote(self, tx: Tx, stock: StockView, served: Sequence[_Served]) -> None:
+        places = [
+            QueuePlace(variant_id=stock.variant_id, number=one.place.number, quantity=one.quantity, rule=one.rule)
+            for one in served
+        ]
+        await self._catalog.serve_queue(tx, stock.product_id, places)
+        lines = [
             PromotedLine(
-                user_id=place.user_id,
-                stock=stock,
-                color=place.color,
-                size=place.size,
-                quantity=quantity,
-                hold_s=self._hold_s if chosen is None else chosen,
-                reservation_id=place.id,
-            ),
-        )
-        await store.promote(tx, place.id, quantity, item.id, item.expires_at, rule)
-        tx.emit(
-            ReservationPromoted(
-                reservation_id=place.id,
-                user_id=place.user_id,
-                product_id=place.product_id,
-                variant_id=place.variant_id,
-                status="PROMOTED",
-                quantity=quantity,
+                user_id=one.place.user_id,
+                color=one.place.color,
+                size=one.place.size,
+                quantity=one.quantity,
+                hold_s=one.hold_s,
+                reservation_id=one.place.id,
             )
+            for one in served
+        ]
+        items = await self._cart.put_promoted(tx, stock, lines)
+        await store.promote(
+            tx,
+            [
+                (one.place.id, one.quantity, items[one.place.id].id, items[one.place.id].expires_at, one.rule)
+                for one in served
+            ],
         )
+        for one in served:
+            tx.emit(
+                ReservationPromoted(
+                    reservation_id=one.place.id,
+                    user_id=one.place.user_id,
+                    product_id=one.place.product_id,
+                    variant_id=one.place.variant_id,
+                    status="PROMOTED",
+                    quantity=one.quantity,
+                )
+            )
 
     async def _moved(self, tx: Tx, variant_id: UUID) -> None:
         heads = await store.waiting(tx, variant_id, 1)
@@ -137,3 +173,8 @@ class Queue:
                     status=status,
                 )
             )
+
+
+def _queue_places(rows: Sequence[Row]) -> list[QueuePlace]:
+    """As the ledger of their product names them."""
+    return [QueuePlace(variant_id=row["variant_id"], number=row["number"]) for row in rows]

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import attrs
-from dorami_catalog.api import QueuePlace
 
 from dorami_core.hooks import Queries, Row, Tx, UserIdentity
 from dorami_reservation.api import Ahead, JoinQueue, ReservationStatus, ReservationView, WaitingPlace
@@ -58,12 +57,6 @@ def view_of(row: Row) -> ReservationView:
 
 def place_of(row: Row) -> WaitingPlace:
     return WaitingPlace(**{field.name: row[field.name] for field in attrs.fields(WaitingPlace)})
-
-
-def queue_place(place: Row | WaitingPlace) -> QueuePlace:
-    """As the ledger of the product names it."""
-    row = attrs.asdict(place) if isinstance(place, WaitingPlace) else place
-    return QueuePlace(variant_id=row["variant_id"], number=row["number"])
 
 
 async def join(tx: Tx, product_id: UUID, asked: Sequence[tuple[UUID, UserIdentity, JoinQueue]]) -> Sequence[Row]:
@@ -169,17 +162,15 @@ async def waiting_one(tx: Tx, variant_id: UUID, reservation_id: UUID) -> Waiting
     return None if row is None else place_of(row)
 
 
-async def promote(
-    tx: Tx, reservation_id: UUID, quantity: int, item_id: UUID, expires_at: datetime | None, rule: str | None
-) -> None:
+async def promote(tx: Tx, given: Sequence[tuple[UUID, int, UUID, datetime | None, str | None]]) -> None:
+    """Each: the place, how many units it was given, the line they are in, until when, and the rule."""
     await tx.execute(
-        """UPDATE reservation.places SET status = 'PROMOTED', promoted_quantity = $2, item_id = $3, expires_at = $4,
-                  rule = $5, promoted_at = core.now() WHERE id = $1""",
-        reservation_id,
-        quantity,
-        item_id,
-        expires_at,
-        rule,
+        """UPDATE reservation.places p SET status = 'PROMOTED', promoted_quantity = g.quantity, item_id = g.item_id,
+                  expires_at = g.expires_at, rule = g.rule, promoted_at = core.now()
+           FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::timestamptz[], $5::text[])
+                AS g (id, quantity, item_id, expires_at, rule)
+           WHERE p.id = g.id""",
+        *map(list, zip(*given, strict=True)),
     )
 
 

@@ -135,7 +135,10 @@ def test_an_encoder_publishes_and_players_read(
 
 def test_a_lost_publisher_comes_back_into_the_same_broadcast(short_tmp: Path, clip: Path) -> None:
     # With the usual grace: the studio's is over before an encoder has started on a busy machine.
-    with running_dorami(short_tmp / "patient") as patient, patient.client("seller@example.test", role="ADMIN") as seller:
+    with (
+        running_dorami(short_tmp / "patient") as patient,
+        patient.client("seller@example.test", role="ADMIN") as seller,
+    ):
         stream = announced(seller)
         publisher = ffmpeg(clip, address(stream))
         eventually(lambda: status(seller, stream) == "LIVE")

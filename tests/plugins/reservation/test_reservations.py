@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from dorami_catalog.model import VariantInput
+from dorami_reservation import queue
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import new_uuid
 from dorami_core.base.structure import to_json
+from dorami_core.store.postgres import PostgresSession
 
 
 async def refused(awaitable: Any, code: str) -> DoramiError:
@@ -89,6 +91,45 @@ async def test_more_stock_serves_the_queue_in_order(shop: Any) -> None:
     places = [await shop.wait(shop.user(), product) for _ in range(3)]
     await shop.patch(product, quantity=3)
     assert [await shop.state(one) for one in places] == ["PROMOTED", "PROMOTED", "WAITING"]
+
+
+async def test_a_long_queue_is_served_with_as_many_statements_as_a_short_one(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    run = PostgresSession._call
+
+    async def counted(self: PostgresSession, method: str, sql: str, args: tuple[Any, ...]) -> Any:
+        statements.append(sql)
+        return await run(self, method, sql, args)
+
+    monkeypatch.setattr(PostgresSession, "_call", counted)
+    needed = {}
+    for waiting in (3, 60):
+        product, _ = await shop.sold_out(1)
+        places = [await shop.wait(shop.user(), product) for _ in range(waiting)]
+        statements.clear()
+        await shop.patch(product, quantity=waiting)
+        needed[waiting] = len(statements)
+        assert [await shop.state(one) for one in places] == ["PROMOTED"] * (waiting - 1) + ["WAITING"]
+    assert needed[60] == needed[3]
+
+
+async def test_a_queue_is_served_in_parts(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "AT_ONCE", 2)
+    product, holder = await shop.sold_out(9)
+    wanted = [2, 1, 3, 1, 4]
+    places = [await shop.wait(shop.user(), product, quantity) for quantity in wanted]
+    await shop.give_back(holder)
+    given = [(await shop.bench.db.fetchrow("SELECT * FROM reservation.places WHERE id = $1", one.id)) for one in places]
+    assert [(row["status"], row["promoted_quantity"]) for row in given] == [
+        ("PROMOTED", 2),
+        ("PROMOTED", 1),
+        ("PROMOTED", 3),
+        ("PROMOTED", 1),
+        ("PROMOTED", 2),
+    ]
+    assert await shop.stock(product) == (9, 9, 0)
 
 
 async def test_a_part_will_do_and_the_rest_is_given_up(shop: Any) -> None:
