@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import attrs
+import msgspec
 import structlog
 import trio
 
@@ -26,8 +27,9 @@ LAST_WRITE_S = 3.0
 
 _INSERT = """
     INSERT INTO chat.messages (id, stream_key, user_id, display_name, role, message, at, seq, epoch)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
-                         $8::bigint[], $9::text[])
+    SELECT id, live_id, user_id, display_name, role, message, "timestamp", seq, epoch
+    FROM json_to_recordset($1::text::json) AS m (id uuid, live_id text, user_id uuid, display_name text, role text, message text,
+                                     "timestamp" timestamptz, seq bigint, epoch text)
     ON CONFLICT (id) DO NOTHING
 """
 
@@ -119,12 +121,13 @@ class MessageLog:
             nursery.start_soon(end_after, self._enough.wait)
 
     async def write(self) -> None:
-        """Writes all that waits, in batches. Raises UNAVAILABLE, and the rows go on waiting."""
+        """Writes all that waits now, in batches; what comes meanwhile gathers for the next time. Raises UNAVAILABLE,
+        and the rows go on waiting."""
         async with self._turn:
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            for left in range(len(self._waiting), 0, -BATCH):
+                batch = [self._waiting.popleft() for _ in range(min(BATCH, left, len(self._waiting)))]
                 try:
-                    await self._db.execute(_INSERT, *_columns(batch))
+                    await self._db.execute(_INSERT, msgspec.json.encode(batch).decode())
                 except (DoramiError, trio.Cancelled):
                     self._keep(batch)
                     raise
@@ -202,24 +205,6 @@ class MessageLog:
             message_id,
         )
         return None if row is None else _logged(row)
-
-
-def _columns(batch: list[ChatMessage]) -> list[list[Any]]:
-    rows = [
-        (
-            UUID(one.id),
-            one.live_id,
-            UUID(one.user_id),
-            one.display_name,
-            one.role,
-            one.message,
-            datetime.fromisoformat(one.timestamp),
-            one.seq,
-            one.epoch,
-        )
-        for one in batch
-    ]
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _logged(row: Row) -> LoggedMessage:

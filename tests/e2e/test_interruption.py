@@ -262,5 +262,5 @@ def assert_plays_through(file: Path, *, at_least_s: float) -> None:
     times = [float(line.split(",")[0]) for line in shown.stdout.split()]
     steps = [after - before for before, after in pairwise(times)]
     assert min(steps) > 0
-    assert max(steps) < 1.5, "no hole where the publisher was away"
+    assert max(steps) < SHORT_GAP_S, "no hole where the publisher was away"
     assert times[-1] - times[0] >= at_least_s

@@ -91,6 +91,25 @@ async def test_while_the_database_is_away_rows_wait_in_order_and_within_a_bound(
     assert seqs == list(range(10, 310))
 
 
+async def test_what_is_said_while_a_batch_is_written_gathers_for_the_next(chat: ChatRoom) -> None:
+    batches = 0
+
+    class Slow:
+        """While it writes, people go on talking."""
+
+        async def execute(self, sql: str, *args: Any) -> str:
+            nonlocal batches
+            batches += 1
+            log.add(line(batches))
+            return await chat.db.execute(sql, *args)
+
+    log = MessageLog(Slow(), chat.clock)  # type: ignore[arg-type]
+    log.add(line(0))
+    with trio.fail_after(60):
+        await log.write()
+    assert (batches, await rows(chat), log.statistics().waiting) == (1, 1, 1)
+
+
 async def test_a_row_that_cannot_be_written_does_not_hold_up_the_next(chat: ChatRoom) -> None:
     bad = ChatMessage(str(UUID(int=5)), LIVE, str(UUID(int=1)), "x", "USER", "\x00", "2026-01-02T03:04:05Z", 1, "e")
     chat.log.add(bad)
