@@ -28,8 +28,9 @@ LAST_WRITE_S = 3.0
 _INSERT = """
     INSERT INTO chat.messages (id, stream_key, user_id, display_name, role, message, at, seq, epoch)
     SELECT id, live_id, user_id, display_name, role, message, "timestamp", seq, epoch
-    FROM json_to_recordset($1::text::json) AS m (id uuid, live_id text, user_id uuid, display_name text, role text, message text,
-                                     "timestamp" timestamptz, seq bigint, epoch text)
+    FROM json_to_recordset($1::text::json)
+         AS m (id uuid, live_id text, user_id uuid, display_name text, role text, message text,
+               "timestamp" timestamptz, seq bigint, epoch text)
     ON CONFLICT (id) DO NOTHING
 """
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 import trio
 
@@ -14,7 +15,7 @@ from dorami_core.base.sending import Send, send_to_all
 from dorami_core.edge.message import Message
 from dorami_core.edge.outbox import Outbox
 from dorami_core.edge.roomlog import Heard, Log
-from dorami_core.edge.wire import WireFormat
+from dorami_core.edge.wire import Chunk, WireFormat
 
 _YIELD_EVERY = 500
 _BUSY_SHARE = 0.2
@@ -38,6 +39,24 @@ class Member:
         self.joined: dict[str, Room] = {}
         self.entered = 0
 
+    def go_in(self, room: Room) -> None:
+        room.enter(self)
+        self.joined[room.name] = room
+        self._note_elsewhere()
+
+    def go_out(self, room: Room) -> None:
+        del self.joined[room.name]
+        room.exit(self)
+        self._note_elsewhere()
+
+    def _note_elsewhere(self) -> None:
+        is_elsewhere = len(self.joined) > 1
+        for room in self.joined.values():
+            if is_elsewhere:
+                room.elsewhere.add(self)
+            else:
+                room.elsewhere.discard(self)
+
     def kick(self, reason: str) -> None:
         """Ends the connection from our side."""
         self.outbox.cut(reason)
@@ -53,20 +72,24 @@ class Tally:
 
 
 class Room:
-    """Members by wire format, each with the number of the next pending message it is to get.
+    """Members by wire format, each with its outbox; they all are to get what is pending.
 
-    That number lets one socket run ahead of the others: an acknowledgement takes along what its rooms have pending for
-    this socket, and the flusher later skips it.
+    But for those who have run ahead: an acknowledgement takes along what its rooms have pending for this socket, and
+    the flusher later skips it. A round costs nothing for a member but its send.
     """
 
     __slots__ = (
+        "_ahead",
         "_busy",
         "_busy_at",
         "_cost_s",
         "_flushed_at",
         "_running",
+        "_served",
+        "_served_to",
         "_start",
         "early",
+        "elsewhere",
         "empty_since",
         "is_shared",
         "left",
@@ -82,7 +105,9 @@ class Room:
         self.name = name
         self.namespace = namespace
         self.log = log
-        self.members: dict[WireFormat, dict[Member, int]] = {}
+        self.members: dict[WireFormat, dict[Member, Outbox]] = {}
+        self.elsewhere: set[Member] = set()
+        """Members that are in other rooms of the namespace too (that of all sockets aside)."""
         self.pending: deque[Message] = deque()
         self.opening: trio.Event | None = None
         """While the log is being read; what is heard meanwhile waits in `early`."""
@@ -93,6 +118,11 @@ class Room:
         self.is_shared = False
         """Another process has said something here in this epoch."""
         self._start = 0
+        self._ahead: dict[Member, int] = {}
+        """The number of the next message they are to get, of those for whom it is not the first pending one."""
+        self._served: set[Member] = set()
+        """Who has got what the round under way gives, up to the number `_served_to`."""
+        self._served_to = 0
         self._running = False
         self._cost_s = 0.0
         self._busy = 0.0
@@ -105,7 +135,9 @@ class Room:
         return self._start + len(self.pending)
 
     def enter(self, member: Member) -> None:
-        self.members.setdefault(member.wire, {})[member] = self.end
+        self.members.setdefault(member.wire, {})[member] = member.outbox
+        if self.pending:
+            self._ahead[member] = self.end
         self.empty_since = None
 
     def exit(self, member: Member) -> None:
@@ -114,6 +146,9 @@ class Room:
             members.pop(member, None)
             if not members:
                 del self.members[member.wire]
+        self._ahead.pop(member, None)
+        self._served.discard(member)
+        self.elsewhere.discard(member)
         if not self.members:
             self.empty_since = trio.current_time()
 
@@ -130,13 +165,18 @@ class Room:
 
     def pending_for(self, member: Member) -> list[Message]:
         """Takes what this member has not got yet."""
-        positions = self.members[member.wire]
-        position = positions[member]
+        position = self._position(member)
         if position == self.end:
             return []
-        positions[member] = self.end
-        offset = max(0, position - self._start)
-        return [self.pending[i] for i in range(offset, len(self.pending))]
+        self._ahead[member] = self.end
+        return [self.pending[i] for i in range(position - self._start, len(self.pending))]
+
+    def _position(self, member: Member) -> int:
+        """The number of the next message it is to get."""
+        position = self._ahead.get(member)
+        if position is None:
+            return self._served_to if member in self._served else self._start
+        return position
 
     def pause_s(self, gather_max_s: float) -> float:
         """How long to gather before the next flush, counted from the beginning of the last: nothing while the room is
@@ -160,53 +200,61 @@ class Room:
             self._running = False
 
     async def _flush(self, tally: Tally, everyone: Room, send_all_pending: Callable[[Member], None]) -> None:
-        start, end = self._start, self.end
+        end = self.end
         messages = list(self.pending)
         spent, turn = 0.0, 0
         tally.flushes += 1
         self._flushed_at = trio.current_time()
-        for wire, positions in list(self.members.items()):
+        for wire, members in list(self.members.items()):
             known = sum(message.encodes for message in messages)
             chunks = [message.chunk(wire) for message in messages]
             tally.encodes += sum(message.encodes for message in messages) - known
             joined = b"".join([chunk.data for chunk in chunks])
-            size = len(joined)
-            members = list(positions)
-            # who is in this many rooms has nothing else to hear in between
-            alone = 0 if everyone is self else -1 if everyone.pending else 1
-            for first in range(0, len(members), _YIELD_EVERY):
-                batch = members[first : first + _YIELD_EVERY]
+            crowd, outboxes = list(members), list(members.values())
+            for first in range(0, len(crowd), _YIELD_EVERY):
+                batch = crowd[first : first + _YIELD_EVERY]
                 if turn + len(batch) > _YIELD_EVERY:
                     await trio.lowlevel.checkpoint()
                     turn = 0
                 turn += len(batch)
                 began = time.thread_time()
-                ready: list[Outbox] = []
-                ways: list[Send] = []
-                sends = 0
-                for member in batch:
-                    position = positions.get(member)
-                    if position == start and len(member.joined) == alone:
-                        positions[member] = end
-                        sends += 1
-                        outbox = member.outbox
-                        if outbox.ready is None:
-                            outbox.send(joined, chunks)
-                        else:
-                            ready.append(outbox)
-                            ways.append(outbox.ready)
-                    elif position is not None and position < end:
+                usual, to = batch, outboxes[first : first + _YIELD_EVERY]
+                if everyone is self or everyone.pending:
+                    usual, to = [], []
+                elif self._ahead or self.elsewhere or len(members) != len(crowd):
+                    usual = [m for m in batch if m in members and m not in self._ahead and m not in self.elsewhere]
+                    to = [members[member] for member in usual]
+                self._served.update(usual)
+                self._served_to = end
+                _send(to, joined, chunks)
+                tally.sends += len(usual)
+                tally.deliveries += len(usual) * len(chunks)
+                if len(usual) != len(batch):
+                    for member in batch:
                         # joined in the middle of the round, or is to hear other rooms too, in one order
-                        send_all_pending(member)
-                taken = send_to_all(ways, joined)
-                if taken.count(size) != len(taken):
-                    for outbox, sent in zip(ready, taken, strict=True):
-                        if sent != size:
-                            outbox.keep(chunks, sent)
-                tally.sends += sends
-                tally.deliveries += sends * len(chunks)
+                        if member in members and self._position(member) < end:
+                            send_all_pending(member)
                 spent += time.thread_time() - began
-        for _ in range(end - start):
+        for _ in range(end - self._start):
             self.pending.popleft()
         self._start = end
+        self._served.clear()
+        self._ahead = {member: number for member, number in self._ahead.items() if number > end}
         self._cost_s = spent if not self._cost_s else 0.7 * self._cost_s + 0.3 * spent
+
+
+def _send(outboxes: list[Outbox], joined: bytes, chunks: list[Chunk]) -> None:
+    """`joined` is all chunks in a row."""
+    ways = [outbox.ready for outbox in outboxes]
+    if not all(ways):
+        for outbox in outboxes:
+            if outbox.ready is None:
+                outbox.send(joined, chunks)
+        outboxes = [outbox for outbox in outboxes if outbox.ready is not None]
+        ways = [outbox.ready for outbox in outboxes]
+    size = len(joined)
+    taken = send_to_all(cast("list[Send]", ways), joined)
+    if taken.count(size) != len(taken):
+        for outbox, sent in zip(outboxes, taken, strict=True):
+            if sent != size:
+                outbox.keep(chunks, sent)

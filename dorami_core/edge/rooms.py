@@ -119,8 +119,7 @@ class RoomIndex:
             missed = [] if after is None else room.log.after_seq(after.epoch, after.seq)
             if missed is None:
                 raise DoramiError("CONFLICT", problem="position is no longer known")
-            room.enter(member)
-            member.joined[name] = room
+            member.go_in(room)
             if missed:
                 self.tell(member, missed)
         return RoomPosition(room.log.epoch, room.log.seq)
@@ -149,15 +148,14 @@ class RoomIndex:
         missed = room.log.after_seq(after.epoch, after.seq)
         if missed is not None and sum(message.size for message in missed) > self._told_max_bytes:
             missed = None
-        room.enter(member)
-        member.joined[name] = room
+        member.go_in(room)
         return RoomPosition(room.log.epoch, room.log.seq), missed
 
     def leave(self, member: Member, name: str) -> None:
         """Hears what was said until now."""
         if name in member.joined:
             self._send_pending(member)
-            member.joined.pop(name).exit(member)
+            member.go_out(member.joined[name])
 
     async def rejoin(self, member: Member, names: Sequence[str], offset: str) -> list[Message] | None:
         """A socket that comes back, not in any room yet: enters the namespace and these rooms and answers what it
@@ -165,10 +163,9 @@ class RoomIndex:
         found = await self.missed(member, names, offset)
         space = self._space(member.namespace)
         if found is not None and all(name in space.rooms for name in names):
-            for name in (EVERYONE, *names):
-                space.rooms[name].enter(member)
-                if name != EVERYONE:
-                    member.joined[name] = space.rooms[name]
+            space.rooms[EVERYONE].enter(member)
+            for name in names:
+                member.go_in(space.rooms[name])
             space.viewers.setdefault(member.viewer, {})[member] = None
             return found
         return None
