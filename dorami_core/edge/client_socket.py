@@ -11,7 +11,7 @@ import trio
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.principal import Principal
-from dorami_core.base.structure import from_json, to_json
+from dorami_core.base.structure import PlainDict, from_json, to_json
 from dorami_core.edge.entry import PAUSE_AFTER_REPLY_S, Entry, is_waiting
 from dorami_core.edge.questions import Questions
 from dorami_core.edge.room import Member
@@ -295,7 +295,7 @@ class ClientSocket(Member):
                     raise DoramiError("VALIDATION_FAILED", event=name, problem="more than one argument")
                 payload: Any = from_json(arguments[0] if arguments else {}, found.payload)
                 data = await found.handler(self, payload)
-                answer = [{"ok": True} if data is None else {"ok": True, "data": data}]
+                answer = [_success(data)]
         except DoramiError as error:
             answer = [self._peer.refusal(error)]
         except Exception:
@@ -329,6 +329,13 @@ class ClientSocket(Member):
                 self.outbox.cut("queue_full")
         elif not self._gone:
             self._peer.services.rooms.direct(self, Chunk(data))
+
+
+def _success(data: Any) -> dict[str, Any]:
+    if data is None:
+        return {"ok": True}
+    answer = {"ok": True, "data": data}
+    return PlainDict(answer) if type(data) is PlainDict else answer
 
 
 def _arguments(reply: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl
@@ -69,10 +70,19 @@ class Request:
         )
 
 
+@lru_cache(maxsize=64)
+def _arguments(query: str) -> list[tuple[str, str]]:
+    """A crowd asks alike; ValueError for more than 50."""
+    return parse_qsl(query, keep_blank_values=True, max_num_fields=50)
+
+
 def encode_head(status: int, headers: Headers) -> bytes:
     """Status line and headers (RFC 9112, 4)."""
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers)]
+    lines = [f"HTTP/1.1 {status} {_PHRASES[status]}", *(f"{name}: {value}" for name, value in headers)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class _Head:
@@ -125,7 +135,7 @@ class HttpConnection:
         self.sock = sock
         self._peer = peer
         self._buffer = bytearray(first)
-        self._head = _Head()
+        self._head: _Head  # of the present request
         self._taken: bytearray | None = None
         self._left: int | None = 0
         """Of the body, bytes that nobody has read yet; None: chunks, until the parser knows their end."""
@@ -246,7 +256,7 @@ class HttpConnection:
         if "host" not in headers and head.parser.get_http_version() == "1.1":
             raise BadRequest(400)
         try:
-            arguments = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=50)) if query else {}
+            arguments = dict(_arguments(query)) if query else {}
         except ValueError:
             raise BadRequest(400) from None
         return Request(method, path, arguments, headers, self._peer)

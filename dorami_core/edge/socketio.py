@@ -32,6 +32,7 @@ class PacketType(IntEnum):
     BINARY_ACK = 6
 
 
+_TYPES = tuple(PacketType)
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _BINARY = {PacketType.EVENT: PacketType.BINARY_EVENT, PacketType.ACK: PacketType.BINARY_ACK}
 
@@ -162,7 +163,7 @@ def _parse(text: str) -> tuple[Packet, int | None]:
     """The packet, and how many attachments follow (None: not a binary packet)."""
     if not text or text[0] not in "0123456":
         raise PacketError("unknown packet type")
-    kind = PacketType(int(text[0]))
+    kind = _TYPES[int(text[0])]
     at, attachments = 1, None
     if kind in (PacketType.BINARY_EVENT, PacketType.BINARY_ACK):
         dash = text.find("-", 1, 5)

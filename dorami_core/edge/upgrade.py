@@ -25,7 +25,7 @@ def websocket_refusal(exchange: Exchange) -> Answer | None:
     if headers.get("sec-websocket-version") != "13":
         return Answer(426, [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), *exchange.cors])
     try:
-        websocket.accept_key(headers.get("sec-websocket-key", ""))
+        websocket.check_key(headers.get("sec-websocket-key", ""))
     except ValueError:
         raise DoramiError("VALIDATION_FAILED", problem="Sec-WebSocket-Key") from None
     return None

@@ -77,14 +77,18 @@ class WebSocketError(Exception):
         self.reason = reason
 
 
-def accept_key(key: str) -> str:
-    """`Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`; ValueError where that is not 16 bytes in base64 (4.2.1)."""
+def check_key(key: str) -> None:
+    """ValueError where a `Sec-WebSocket-Key` is not 16 bytes in base64 (4.2.1)."""
     try:
         raw = base64.b64decode(key, validate=True)
     except binascii.Error as error:
         raise ValueError("not base64") from error
     if len(raw) != 16:
         raise ValueError("not 16 bytes")
+
+
+def accept_key(key: str) -> str:
+    """`Sec-WebSocket-Accept` for a key that was checked (4.2.2)."""
     return base64.b64encode(hashlib.sha1(key.encode() + _GUID).digest()).decode()
 
 

@@ -122,5 +122,5 @@ class Authenticator:
         return GuestId(guest_id) if hmac.compare_digest(signature, self._guest_signature(guest_id)) else None
 
     def _guest_signature(self, guest_id: str) -> str:
-        digest = hmac.new(self._guest_key, guest_id.encode(), hashlib.sha256).digest()
+        digest = hmac.digest(self._guest_key, guest_id.encode(), "sha256")
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

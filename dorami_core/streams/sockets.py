@@ -76,13 +76,15 @@ class StreamSockets:
                 self._leave(conn, key)
             raise
         count = self._viewers.count(key)
-        return {
-            **snapshot,
-            "stream": PlainDict({**snapshot["stream"], "viewerCount": count}),
-            "viewerCount": count,
-            "serverTime": iso(self._clock.now()),
-            "room": {"room": f"{NAMESPACE}:{key}", "epoch": position.epoch, "seq": position.seq},
-        }
+        return PlainDict(
+            {
+                **snapshot,
+                "stream": PlainDict({**snapshot["stream"], "viewerCount": count}),
+                "viewerCount": count,
+                "serverTime": iso(self._clock.now()),
+                "room": {"room": f"{NAMESPACE}:{key}", "epoch": position.epoch, "seq": position.seq},
+            }
+        )
 
     async def _snapshot(self, key: str, position: RoomPosition) -> dict[str, Any]:
         """What has changed since a recent one was read is still to be heard by who is in the room at that position."""

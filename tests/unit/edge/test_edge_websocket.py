@@ -33,7 +33,7 @@ def test_the_accept_key_of_the_rfc() -> None:
 @pytest.mark.parametrize("key", ["", "short", "dGhlIHNhbXBsZSBub25jZQ", "!" * 24, "AAAA"])
 def test_a_key_that_is_not_16_bytes_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="not"):
-        websocket.accept_key(key)
+        websocket.check_key(key)
 
 
 @pytest.mark.parametrize(
