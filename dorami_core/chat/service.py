@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import attrs
 import trio
@@ -18,7 +17,6 @@ from dorami_core.base.peers import Networks
 from dorami_core.base.principal import Principal
 from dorami_core.base.settings import ChatSettings
 from dorami_core.base.structure import to_json
-from dorami_core.base.turns import Turn
 from dorami_core.chat.hearts import Hearts
 from dorami_core.chat.log import MessageLog
 from dorami_core.chat.model import Receipt, check_client_id, check_text
@@ -31,26 +29,15 @@ from dorami_core.hooks.sockets import Rooms, SocketConnection
 from dorami_core.streams.model import CHAT_OPEN
 
 NAMESPACE = "/chat"
-ROOMS_KEPT = 100
-"""Of those in which nothing is going on."""
 WAITING_BOUND = 1000
-"""Messages of one room that wait for their turn; more are turned away."""
+"""Messages of one room that Redis has not answered yet; more are turned away."""
 
 StatusOf = Callable[[str], Awaitable[StreamStatus | None]]
 
 
-@attrs.define(eq=False, weakref_slot=True)
-class _Room:
-    """One thing at a time in one room: what moderators do meets what is being written."""
-
-    turn: Turn = attrs.field(factory=Turn)
-    inside: int = 0
-    """Messages that have their turn or wait for it."""
-
-
 @attrs.frozen
 class ChatStatistics:
-    """`waiting`: messages that wait for their room's turn; the others count since the start."""
+    """`waiting`: messages that Redis has not answered yet; the others count since the start."""
 
     waiting: int
     sent: int
@@ -91,14 +78,12 @@ class ChatService:
         self._address_joins = LocalWindow(clock, settings.address_join_rate_count, window_s)
         self._socket_hearts = LocalWindow(clock, settings.heart_rate_count, window_s)
         self._address_hearts = LocalWindow(clock, settings.address_heart_rate_count, window_s)
-        self._by_id: WeakValueDictionary[str, _Room] = WeakValueDictionary()
-        self._latest: deque[_Room] = deque(maxlen=ROOMS_KEPT)
+        self._under_way: Counter[str] = Counter()
         self._sent = 0
         self._limited = 0
 
     def statistics(self) -> ChatStatistics:
-        waiting = sum(max(0, room.inside - 1) for room in self._by_id.values())
-        return ChatStatistics(waiting, self._sent, self._limited)
+        return ChatStatistics(self._under_way.total(), self._sent, self._limited)
 
     async def enter(self, conn: SocketConnection, live_id: str) -> dict[str, Any]:
         """As `join`, within its windows; answers the state of the room, whose changes follow as events.
@@ -148,30 +133,34 @@ class ChatService:
         self._standing.check(principal, live_id)
         self._standing.check_words(principal, message)
         await self._hooks.authorize("validate_chat_message", principal=principal, stream_key=live_id, message=message)
-        room = self._room(live_id)
-        if room.inside > WAITING_BOUND:
+        # Again, for plugins may have been asked while somebody froze the room.
+        self._standing.check(principal, live_id)
+        draft = Draft(
+            live_id,
+            str(user.id),
+            user.display_name,
+            user.role,
+            message,
+            client_id,
+            self._clock.now(),
+            self._limits(principal, live_id, address),
+        )
+        return self._receipt(await self._say(draft), client_id)
+
+    async def _say(self, draft: Draft) -> Outcome:
+        """In the order of the calls, which do not wait for each other."""
+        if self._under_way[draft.live_id] >= WAITING_BOUND:
             raise DoramiError("UNAVAILABLE", retry_after_ms=1000)
-        room.inside += 1
+        self._under_way[draft.live_id] += 1
         try:
-            async with room.turn:
-                # Again, for a line of messages may have stood here while somebody froze the room.
-                self._standing.check(principal, live_id)
-                draft = Draft(
-                    live_id,
-                    str(user.id),
-                    user.display_name,
-                    user.role,
-                    message,
-                    client_id,
-                    self._clock.now(),
-                    self._limits(principal, live_id, address),
-                )
-                # Once Redis has taken it, it has been said, even when its sender goes away in between.
-                with trio.CancelScope(shield=True):
-                    outcome = await self._store.send(draft)
-                return self._receipt(outcome, client_id)
+            # Once Redis has taken it, it has been said, even when its sender goes away in between.
+            with trio.CancelScope(shield=True):
+                outcome = await self._store.send(draft)
+            return outcome
         finally:
-            room.inside -= 1
+            self._under_way[draft.live_id] -= 1
+            if not self._under_way[draft.live_id]:
+                del self._under_way[draft.live_id]
 
     def _receipt(self, outcome: Outcome, client_id: str | None) -> Receipt:
         if isinstance(outcome, Sent):
@@ -225,13 +214,11 @@ class ChatService:
             raise DoramiError("FORBIDDEN")
         identifier = _message_id(message_id)
         message_id = str(identifier)
-        room = self._room(live_id)
-        async with room.turn:
-            with trio.CancelScope(shield=True):
-                known = await self._store.delete(live_id, message_id)
-                if not known and await self._log.find(live_id, identifier) is None:
-                    raise DoramiError("MESSAGE_NOT_FOUND")
-            self._rooms.emit(NAMESPACE, live_id, "chat:deleted", {"id": message_id})
+        with trio.CancelScope(shield=True):
+            known = await self._store.delete(live_id, message_id)
+            if not known and await self._log.find(live_id, identifier) is None:
+                raise DoramiError("MESSAGE_NOT_FOUND")
+        self._rooms.emit(NAMESPACE, live_id, "chat:deleted", {"id": message_id})
         # After the screens: what must go goes, also where the database is away just now and this is to be repeated.
         await self._moderation.note_deletion(principal, live_id, identifier)
 
@@ -240,13 +227,6 @@ class ChatService:
         if status is None:
             raise DoramiError("STREAM_NOT_FOUND")
         return status
-
-    def _room(self, live_id: str) -> _Room:
-        room = self._by_id.get(live_id)
-        if room is None:
-            room = self._by_id[live_id] = _Room()
-            self._latest.append(room)
-        return room
 
 
 def _message_id(text: str) -> UUID:

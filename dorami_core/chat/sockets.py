@@ -83,6 +83,6 @@ def register(sockets: SocketEvents, service: ChatService) -> None:
     sockets.on(NAMESPACE, "chat:join-room", handlers.join, payload=JoinRoom, access=Access.PUBLIC)
     sockets.on_return(NAMESPACE, handlers.come_back)
     sockets.on(NAMESPACE, "chat:leave-room", handlers.leave, payload=LeaveRoom, access=Access.PUBLIC)
-    sockets.on(NAMESPACE, "chat:send-message", handlers.send, payload=SendMessage, access=Access.USER)
+    sockets.on(NAMESPACE, "chat:send-message", handlers.send, payload=SendMessage, access=Access.USER, gathers=True)
     sockets.on(NAMESPACE, "chat:delete-message", handlers.delete, payload=DeleteMessage, access=Access.USER)
     sockets.on(NAMESPACE, "chat:heart", handlers.heart, payload=Heart, access=Access.PUBLIC)

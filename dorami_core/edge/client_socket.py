@@ -121,7 +121,9 @@ class ClientSocket(Member):
         if self._events is None:
             self._events = deque()
         self._events.append((name, arguments, ack_id))
-        self._wake()
+        if not self._handling:
+            found = self._peer.services.sockets.find(self.namespace, name) if isinstance(name, str) else None
+            self._wake(gathers=found is not None and found.gathers)
 
     def answer(self, packet: Packet) -> None:
         """An acknowledgement; one that nobody waits for is ignored."""
@@ -249,10 +251,12 @@ class ClientSocket(Member):
         data = {"sid": self.id, **({"pid": self.pid} if self.pid else {}), **reply}
         self.outbox.send_one(Chunk(self.wire.packet(Packet(PacketType.CONNECT, self.namespace, data))))
 
-    def _wake(self) -> None:
+    def _wake(self, *, gathers: bool = False) -> None:
+        services = self._peer.services
         if not self._handling:
             self._handling = True
-            self._peer.services.workers.start_soon(self._work)
+            if not (gathers and services.rooms.hold(self, self._work)):
+                services.workers.start_soon(self._work)
 
     async def _work(self) -> None:
         while self._events:

@@ -12,6 +12,7 @@ import trio
 
 from dorami_core.base.ids import ViewerId
 from dorami_core.base.sending import Send, send_to_all
+from dorami_core.edge.gate import Gate
 from dorami_core.edge.message import Message
 from dorami_core.edge.outbox import Outbox
 from dorami_core.edge.roomlog import Heard, Log
@@ -91,6 +92,7 @@ class Room:
         "early",
         "elsewhere",
         "empty_since",
+        "gate",
         "is_shared",
         "left",
         "log",
@@ -112,6 +114,7 @@ class Room:
         self.opening: trio.Event | None = None
         """While the log is being read; what is heard meanwhile waits in `early`."""
         self.early: list[Heard] = []
+        self.gate = Gate()
         self.left: tuple[str, int] | None = None
         """Epoch and last number when the link went away."""
         self.empty_since: float | None = None
@@ -178,10 +181,14 @@ class Room:
             return self._served_to if member in self._served else self._start
         return position
 
+    @property
+    def is_busy(self) -> bool:
+        return self._busy / _BUSY_WINDOW_S >= _BUSY_SHARE
+
     def pause_s(self, gather_max_s: float) -> float:
         """How long to gather before the next flush, counted from the beginning of the last: nothing while the room is
         calm."""
-        if self._busy / _BUSY_WINDOW_S < _BUSY_SHARE:
+        if not self.is_busy:
             return 0.0
         wait = min(gather_max_s, self._cost_s / _GATHERED_SHARE)
         return self._flushed_at + wait - trio.current_time()
@@ -195,6 +202,7 @@ class Room:
                 pause = self.pause_s(gather_max_s)
                 if pause > 0:
                     await trio.sleep(pause)
+                await self.gate.wait_quiet()
                 await self._flush(tally, everyone, send_all_pending)
         finally:
             self._running = False

@@ -12,6 +12,7 @@ import trio
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import ViewerId
+from dorami_core.edge.gate import Work
 from dorami_core.edge.message import Draft, Message, draft
 from dorami_core.edge.namespace import Namespace, RoomStatistics, count
 from dorami_core.edge.room import Member, Room, Tally
@@ -197,6 +198,14 @@ class RoomIndex:
         self._tally.deliveries += len(chunks)
         self._tally.sends += 1
         member.outbox.send(b"".join([chunk.data for chunk in chunks]), chunks, is_asked=True)
+
+    def hold(self, member: Member, work: Work) -> bool:
+        """Whether one of its rooms is busy: then `work` is run right before that room's next round, beside others'."""
+        for room in member.joined.values():
+            if room.is_busy and self._nursery is not None:
+                room.gate.hold(room.pause_s(self._gather_max_s), work, self._nursery)
+                return True
+        return False
 
     def direct(self, member: Member, chunk: Chunk) -> None:
         """To this socket alone, after what its rooms have pending for it, in the same send."""

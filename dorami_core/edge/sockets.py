@@ -20,6 +20,7 @@ class Registration:
     payload: type | None
     """None: the arguments as they came."""
     access: Access
+    gathers: bool
 
 
 class SocketRegistry:
@@ -40,6 +41,7 @@ class SocketRegistry:
         *,
         payload: type | None,
         access: Access = Access.USER,
+        gathers: bool = False,
     ) -> None:
         """`payload` is an attrs class, or None for a handler of the plain arguments. ValueError for a second handler of
         one event, or a name that is reserved."""
@@ -50,7 +52,7 @@ class SocketRegistry:
             raise ValueError(f"{event} of {namespace} has a handler already")
         if payload is not None:
             prepare(payload)
-        events[event] = Registration(handler, payload, access)
+        events[event] = Registration(handler, payload, access, gathers)
 
     def on_connect(self, namespace: str, handler: ConnectHandler, *, own_auth: bool = False) -> None:
         """Handlers run in the order of registration until one refuses. `own_auth`: we do not ask who it is."""

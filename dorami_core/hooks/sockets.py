@@ -114,10 +114,21 @@ class SocketEvents(Protocol):
     """Where socket events are registered, at boot."""
 
     def on(
-        self, namespace: str, event: str, handler: EventHandler, *, payload: type | None, access: Access = Access.USER
+        self,
+        namespace: str,
+        event: str,
+        handler: EventHandler,
+        *,
+        payload: type | None,
+        access: Access = Access.USER,
+        gathers: bool = False,
     ) -> None:
         """`payload` is an attrs class, into which the event's one argument is read, or None for arguments of any number
-        and shape. ValueError for a second handler of one event, or a name that is reserved."""
+        and shape. ValueError for a second handler of one event, or a name that is reserved.
+
+        `gathers`: the event is for a room that the client is in. While that room is so busy that what it is told goes
+        out in rounds, the event waits for the next one, with those of others, for it would not be heard sooner.
+        """
         ...
 
     def on_connect(self, namespace: str, handler: ConnectHandler, *, own_auth: bool = False) -> None:

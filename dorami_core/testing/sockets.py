@@ -171,7 +171,14 @@ class RecordedSockets:
         self._return: dict[str, list[ReturnHandler]] = defaultdict(list)
 
     def on(
-        self, namespace: str, event: str, handler: EventHandler, *, payload: type | None, access: Access = Access.USER
+        self,
+        namespace: str,
+        event: str,
+        handler: EventHandler,
+        *,
+        payload: type | None,
+        access: Access = Access.USER,
+        gathers: bool = False,
     ) -> None:
         if (namespace, event) in self._handlers:
             raise ValueError(f"{event} of {namespace} is registered twice")

@@ -12,6 +12,7 @@ from chat_harness import LIVE, OTHER, ChatRoom, id_of, people_of
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import ViewerId, new_uuid
 from dorami_core.chat import moderation_store
+from dorami_core.hooks.markers import hookimpl
 from dorami_core.hooks.transactions import Tx
 from dorami_core.store.postgres import PostgresDatabase
 from dorami_core.store.redis import RedisStore
@@ -183,21 +184,27 @@ async def test_a_frozen_room_hears_staff_alone(chat: ChatRoom) -> None:
     assert await chat.refused(people.seller, "chat:set-mode", liveId=LIVE) == "VALIDATION_FAILED"
 
 
-async def test_who_stands_in_line_while_the_room_is_frozen_is_refused(chat: ChatRoom) -> None:
+async def test_whose_message_a_plugin_looks_at_while_the_room_is_frozen_is_refused(chat: ChatRoom) -> None:
     people = await people_of(chat)
+    looks, may_go = trio.Event(), trio.Event()
     refused: list[str] = []
 
-    async def say() -> None:
-        refused.append((await chat.refusal(people.person, "in line")).code)
+    class Slow:
+        @hookimpl
+        async def validate_chat_message(self) -> None:
+            looks.set()
+            await may_go.wait()
 
-    room = chat.service._room(LIVE)
+    async def say() -> None:
+        refused.append((await chat.refusal(people.person, "looked at")).code)
+
+    chat.manager.register(Slow())
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
-            async with room.turn:
-                nursery.start_soon(say)
-                while not room.inside:
-                    await trio.lowlevel.checkpoint()
-                await chat.send(people.seller, "chat:set-mode", liveId=LIVE, frozen=True)
+            nursery.start_soon(say)
+            await looks.wait()
+            await chat.send(people.seller, "chat:set-mode", liveId=LIVE, frozen=True)
+            may_go.set()
     assert refused == ["CHAT_FROZEN"]
 
 
