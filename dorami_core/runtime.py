@@ -40,7 +40,7 @@ def run(
     """Runs `main` in Trio on top of a fresh uvloop and returns its result or raises its error.
 
     When `main` is over, asyncio tasks that are still there are cancelled and awaited, asynchronous generators are
-    closed, and the loop is closed. SIGINT raises KeyboardInterrupt in the main task unless `main` opens
+    closed, and the loop is closed. SIGINT raises KeyboardInterrupt at a checkpoint of the main task unless `main` opens
     `trio.open_signal_receiver` first, which a server does. Must not be called inside a running asyncio loop.
     """
     loop = uvloop.new_event_loop()
@@ -190,6 +190,8 @@ def _run_host(
             run_sync_soon_not_threadsafe=loop.call_soon,
             done_callback=finish,
             host_uses_signal_set_wakeup_fd=True,
+            # between two of its checkpoints a crossing is half done, and so are the steps of any other task
+            restrict_keyboard_interrupt_to_checkpoints=True,
             clock=clock,
             instruments=instruments,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[3]
 RECEIVER = """
 import asyncio, signal, trio
 from dorami_core.runtime import run, to_asyncio
@@ -48,10 +49,30 @@ except BaseException as error:
     print(type(error).__name__, flush=True)
 """
 
+ELSEWHERE = """
+import os, signal, trio
+from dorami_core.runtime import run
+
+async def busy():
+    os.kill(os.getpid(), signal.SIGINT)
+    print("done", flush=True)
+
+async def main():
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(busy)
+        await trio.sleep_forever()
+
+try:
+    run(main)
+except BaseException as error:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    print(type(error).__name__, flush=True)
+"""
+
 
 def _signalled(program: str, number: signal.Signals) -> tuple[list[str], int]:
-    root = Path(__file__).parents[3]
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=root) as child:
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         child.send_signal(number)
@@ -70,3 +91,9 @@ def test_a_signal_receiver_ends_the_process_cleanly(number: signal.Signals) -> N
 
 def test_an_interrupt_without_receiver_still_runs_finally() -> None:
     assert _signalled(BARE, signal.SIGINT) == (["clean", "KeyboardInterrupt"], 0)
+
+
+def test_an_interrupt_leaves_what_another_task_is_about_whole() -> None:
+    command = [sys.executable, "-c", ELSEWHERE]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True).stdout
+    assert said.split() == ["done", "KeyboardInterrupt"]
