@@ -29,8 +29,10 @@ run(main)
 """
 
 BARE = """
-import asyncio, trio
+import asyncio, signal, trio
 from dorami_core.runtime import run, to_asyncio
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it from birth
 
 async def main():
     try:
@@ -52,6 +54,8 @@ except BaseException as error:
 ELSEWHERE = """
 import os, signal, trio
 from dorami_core.runtime import run
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def busy():
     os.kill(os.getpid(), signal.SIGINT)
