@@ -213,6 +213,7 @@ class Room:
         spent, turn = 0.0, 0
         tally.flushes += 1
         self._flushed_at = trio.current_time()
+        self._served_to = end
         for wire, members in list(self.members.items()):
             known = sum(message.encodes for message in messages)
             chunks = [message.chunk(wire) for message in messages]
@@ -233,7 +234,6 @@ class Room:
                     usual = [m for m in batch if m in members and m not in self._ahead and m not in self.elsewhere]
                     to = [members[member] for member in usual]
                 self._served.update(usual)
-                self._served_to = end
                 _send(to, joined, chunks)
                 tally.sends += len(usual)
                 tally.deliveries += len(usual) * len(chunks)

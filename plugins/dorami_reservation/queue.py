@@ -70,8 +70,8 @@ class Queue:
         """False where it no longer waits. Who comes next may be content with what the one who left was not."""
         rows = await store.end(tx, [reservation_id], "WAITING", "CANCELLED", None)
         for row in rows:
-            await self._catalog.leave_queue(tx, row["product_id"], _queue_places(rows))
-            self._tell(tx, rows, "CANCELLED")
+            await self._catalog.leave_queue(tx, row["product_id"], _queue_places([row]))
+            self._tell(tx, [row], "CANCELLED")
             await self._moved(tx, row["variant_id"])
             await self.serve(tx, [row["variant_id"]])
         return bool(rows)

@@ -28,6 +28,15 @@ async def main():
 run(main)
 """
 
+RUN_AND_TELL = """
+try:
+    run(main)
+except BaseException as error:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    print(type(error).__name__, flush=True)
+"""
+
 BARE = """
 import asyncio, signal, trio
 from dorami_core.runtime import run, to_asyncio
@@ -42,13 +51,6 @@ async def main():
             await trio.sleep_forever()
     finally:
         print("clean", flush=True)
-
-try:
-    run(main)
-except BaseException as error:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    print(type(error).__name__, flush=True)
 """
 
 ELSEWHERE = """
@@ -65,13 +67,6 @@ async def main():
     async with trio.open_nursery() as nursery:
         nursery.start_soon(busy)
         await trio.sleep_forever()
-
-try:
-    run(main)
-except BaseException as error:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    print(type(error).__name__, flush=True)
 """
 
 
@@ -94,10 +89,10 @@ def test_a_signal_receiver_ends_the_process_cleanly(number: signal.Signals) -> N
 
 
 def test_an_interrupt_without_receiver_still_runs_finally() -> None:
-    assert _signalled(BARE, signal.SIGINT) == (["clean", "KeyboardInterrupt"], 0)
+    assert _signalled(BARE + RUN_AND_TELL, signal.SIGINT) == (["clean", "KeyboardInterrupt"], 0)
 
 
 def test_an_interrupt_leaves_what_another_task_is_about_whole() -> None:
-    command = [sys.executable, "-c", ELSEWHERE]
+    command = [sys.executable, "-c", ELSEWHERE + RUN_AND_TELL]
     said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True).stdout
     assert said.split() == ["done", "KeyboardInterrupt"]
