@@ -21,7 +21,7 @@ import trio
 from dorami_core import demo
 from dorami_core.base.environment import Environment, read_environment, read_shared_environment
 from dorami_core.base.metrics import make_registry
-from dorami_core.base.processes import calm_garbage_collection, raise_file_limit
+from dorami_core.base.processes import calm_garbage_collection, make_room_for_files
 from dorami_core.edge.handover import new_name, open_handover
 from dorami_core.edge.placement import Place
 from dorami_core.edge.processes import EdgeProcesses
@@ -195,7 +195,7 @@ async def _until_told(run: Callable[[], Awaitable[None]], stop: Callable[[], Awa
     """Runs until SIGINT, SIGTERM or the end of `stop`, then stops in order; a further signal, or STOP_LIMIT_S, ends it
     at once."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        raise_file_limit()
+        make_room_for_files()
         async with trio.open_nursery() as watch:
             running = trio.CancelScope()
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import attrs
 import trio
 from prometheus_client import CollectorRegistry, generate_latest
 from quart_trio import QuartTrio
 
-from dorami_core.base.coalescing import Coalesced
-from dorami_core.base.settings import (
-    EdgeSettings,
-    MediaSettings,
-    WebSettings,
-)
+from dorami_core.base.settings import EdgeSettings, MediaSettings, WebSettings
+from dorami_core.base.supervision import supervise
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.handover import Handover
 from dorami_core.edge.neighbours import read_metrics
@@ -90,14 +85,14 @@ class Edge:
     core: Core
     place: Place
     sockets: SocketRegistry
-    snapshots: Coalesced[Any]
+    streams: stream_sockets.StreamSockets
     counters: EdgeCounters
 
     def statistics(self) -> Sources:
         return {
             "edge": self.counters.statistics,
             "handover": self.place.handover.statistics,
-            "snapshot": self.snapshots.statistics,
+            "snapshot": self.streams.statistics,
         }
 
     async def serve(
@@ -113,37 +108,37 @@ class Edge:
         """`serve_edge` with all that it needs."""
         base = self.core.base
         settings = base.settings.section(WebSettings)
-        await serve_edge(
-            host,
-            port,
-            settings=base.settings.section(EdgeSettings),
-            hosts=settings.hosts,
-            cors_origins=base.environment.cors_origins,
-            trusted_proxies=settings.trusted_proxies,
-            web_port=lambda: base.ports.web,
-            authenticator=self.core.authenticator,
-            admission=self.core.chat.bans,
-            sockets=self.sockets,
-            rooms=self.core.rooms,
-            recovery=self.core.recovery,
-            video=video,
-            catalogue=base.catalogue,
-            clock=base.clock,
-            counters=self.counters,
-            flv_queue_max_bytes=2 * base.settings.section(MediaSettings).viewer_queue_max_bytes,
-            shares_port=shares_port,
-            place=self.place,
-            exposition=partial(generate_latest, metrics),
-            task_status=task_status,
-        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervise, "snapshots", self.streams.run)
+            await serve_edge(
+                host,
+                port,
+                settings=base.settings.section(EdgeSettings),
+                hosts=settings.hosts,
+                cors_origins=base.environment.cors_origins,
+                trusted_proxies=settings.trusted_proxies,
+                web_port=lambda: base.ports.web,
+                authenticator=self.core.authenticator,
+                admission=self.core.chat.bans,
+                sockets=self.sockets,
+                rooms=self.core.rooms,
+                recovery=self.core.recovery,
+                video=video,
+                catalogue=base.catalogue,
+                clock=base.clock,
+                counters=self.counters,
+                flv_queue_max_bytes=2 * base.settings.section(MediaSettings).viewer_queue_max_bytes,
+                shares_port=shares_port,
+                place=self.place,
+                exposition=partial(generate_latest, metrics),
+                task_status=task_status,
+            )
 
 
 def build_edge(core: Core, place: Place) -> Edge:
     sockets, base = SocketRegistry(), core.base
-    snapshots = stream_sockets.register(
-        sockets, core.streams, core.viewers, base.dispatcher, base.clock, core.chat.store
-    )
+    streams = stream_sockets.register(sockets, core.streams, core.viewers, base.dispatcher, base.clock, core.chat.store)
     presence_sockets.register(sockets, core.streams, core.viewers)
     core.chat.register_sockets(sockets)
     base.dispatcher.register("register_sockets", sockets=sockets)
-    return Edge(core=core, place=place, sockets=sockets, snapshots=snapshots, counters=EdgeCounters())
+    return Edge(core=core, place=place, sockets=sockets, streams=streams, counters=EdgeCounters())

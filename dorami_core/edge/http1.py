@@ -56,8 +56,11 @@ class Request:
         return languages.choose(self.query, cookies, self.headers.get("accept-language", ""))
 
     def cookie(self, name: str) -> str | None:
+        header = self.headers.get("cookie")
+        if header is None:
+            return None
         try:
-            found = SimpleCookie(self.headers.get("cookie", "")).get(name)
+            found = SimpleCookie(header).get(name)
         except CookieError:
             return None
         return found.value or None if found else None

@@ -151,10 +151,12 @@ class Recovery:
         while True:
             await self._more.wait()
             self._more = trio.Event()
-            while self._dirty:
+            # what changes meanwhile waits for the next turn: a crowd would have it written one by one
+            for _ in range(0, len(self._dirty), _BATCH):
                 if not await self._write():
                     self._dirty.clear()  # Redis is gone; who comes back to another process begins anew
                     await trio.sleep(_RETRY_S)
+                    break
             now = trio.current_time()
             while self._gone and now - next(iter(self._gone.values()))[0] > KEPT_S:
                 self._gone.popitem(last=False)

@@ -60,7 +60,8 @@ class PooledConnection(_Connection):
 
     def get_reset_query(self) -> str:
         """What the pool sends when the connection comes back; nothing where nothing can be left."""
-        if not self.used_state:
-            return ""
-        self.used_state = False
-        return super().get_reset_query()
+        return super().get_reset_query() if self.used_state else ""
+
+    async def reset(self, *, timeout: float | None = None) -> None:
+        await super().reset(timeout=timeout)
+        self.used_state = False  # the cleaning is a statement that says otherwise

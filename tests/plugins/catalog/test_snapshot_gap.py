@@ -20,9 +20,10 @@ from dorami_core.presence.ledger import RedisLedger
 from dorami_core.presence.viewers import SharedViewers
 from dorami_core.store.redis import RedisStore
 from dorami_core.streams.snapshot import Snapshots
-from dorami_core.streams.sockets import SERVES_S, JoinStream, StreamSockets
+from dorami_core.streams.sockets import RENEWED_S, SERVES_S, JoinStream, StreamSockets
 from dorami_core.testing.host import Bench, open_bench
 from dorami_core.testing.sockets import RecordedConnection, RecordedRooms, guest_principal
+from dorami_core.testing.waiting import becomes
 
 KEY = "live-show"
 
@@ -172,9 +173,44 @@ async def test_a_crowd_that_joins_while_products_change(bench: Bench, redis_stor
             version = await show.rename(product, f"니트 {number}")
     assert len(known) == 1000
     assert {newcomer.version for newcomer in known} == {version}
-    statistics = show.snapshots.statistics()
-    assert statistics.asked == 1000
-    assert statistics.made == gate.builds <= 200, "few builds for many"
+    assert show.sockets.statistics().made == gate.builds <= 200, "few builds for many"
+
+
+async def test_who_comes_while_the_first_is_read_shares_it(bench: Bench, redis_store: RedisStore, gate: Gate) -> None:
+    """Where the room has said nothing meanwhile."""
+    show = Show(bench, redis_store, gate)
+    await show.product()
+    known: list[Newcomer] = []
+    gate.shut()
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(show.join, known)
+        await gate.reached.wait()
+        await wait_all_tasks_blocked()
+        gate.opened.set()
+    assert len(known) == 50
+    assert gate.builds == 1
+
+
+async def test_a_snapshot_is_renewed_while_it_serves(bench: Bench, redis_store: RedisStore, gate: Gate) -> None:
+    show = Show(bench, redis_store, gate)
+    await show.product()
+    known: list[Newcomer] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(show.sockets.run)
+        await show.join(known)
+        bench.clock.advance(RENEWED_S)
+        gate.shut()
+        await show.join(known)
+        await gate.reached.wait()
+        gate.opened.set()
+        await becomes(lambda: show.sockets.statistics().made == 2)
+        await wait_all_tasks_blocked()
+        bench.clock.advance(SERVES_S - 0.01)
+        gate.shut()
+        await show.join(known)
+        assert len(known) == 3, "served by the second, which is not too old, although the third cannot be read"
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_position_of_the_room_is_in_the_answer(bench: Bench, redis_store: RedisStore, gate: Gate) -> None:

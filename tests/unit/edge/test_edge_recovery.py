@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import attrs
 import trio
+import trio.testing
 from edge_harness import Edge, RawClient, running_edge
 
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.ids import ViewerId
 from dorami_core.base.principal import Access, Principal
+from dorami_core.edge.client_socket import ClientSocket
+from dorami_core.edge.recovery import Recovery
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.hooks.sockets import SocketConnection
 
@@ -202,3 +207,35 @@ async def test_a_ban_ends_all_connections_of_the_person(tmp_path: Path) -> None:
         edge.rooms.emit("/", "live", "say", "go on")
         assert (await heard(other))[0] == "go on"
         assert edge.counters.disconnects["banned"] == 1
+
+
+class SlowRedis:
+    """Takes a millisecond for a write, in which the next client of a crowd has come."""
+
+    def __init__(self) -> None:
+        self.writes: list[list[Any]] = []
+
+    async def execute(self, *command: Any) -> Any:
+        raise AssertionError(command)
+
+    def register_script(self, lua: str) -> Callable[[Sequence[Any], Sequence[Any]], Awaitable[Any]]:
+        async def put(_: Sequence[Any], arguments: Sequence[Any]) -> None:
+            self.writes.append(list(arguments[::3]))
+            await trio.sleep(0.001)
+
+        return put
+
+
+async def test_a_crowd_is_written_in_batches(autojump_clock: trio.testing.MockClock) -> None:
+    redis = SlowRedis()
+    recovery = Recovery(redis)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recovery.run)
+        for number in range(1000):
+            client = SimpleNamespace(id=f"{number}", pid=f"p{number}", namespace="/", viewer="g:1", joined={})
+            recovery.changed(cast("ClientSocket", client))
+            await trio.sleep(0.001)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert [pid for pids in redis.writes for pid in pids] == [f"p{number}" for number in range(1000)]
+    assert len(redis.writes) < 25

@@ -320,6 +320,24 @@ async def test_what_is_left_in_a_session_does_not_reach_the_next_user(database_u
         assert await db.fetchval("SHOW statement_timeout") == "0"
 
 
+async def test_a_connection_that_keeps_nothing_is_not_cleaned(database_url: str) -> None:
+    """Also after one that had to be: PostgreSQL itself says what it was sent last."""
+    asked = "SELECT query FROM pg_stat_activity WHERE pid = $1"
+    async with open_database(database_url, min_size=1, max_size=1, outbox_writer=nothing) as db:
+        pid = await db.fetchval("SELECT pg_backend_pid()")
+        async with db.acquire_session() as other:
+            for sql, last in (
+                ("SELECT 1 AS first", "SELECT 1 AS first"),
+                ("SET statement_timeout = 1234", "SELECT pg_advisory_unlock_all()"),
+                ("SELECT 1 AS second", "SELECT 1 AS second"),
+            ):
+                await db.execute(sql)
+                assert (await other.fetchval(asked, pid)).startswith(last)
+            async with db.transaction() as tx:
+                await tx.fetchval("SELECT 2")
+            assert await other.fetchval(asked, pid) == "COMMIT"
+
+
 @pytest.mark.parametrize(
     ("sql", "leaves"),
     [
