@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import outcome
 import trio
@@ -217,59 +217,44 @@ def _cancel_leftovers(loop: asyncio.AbstractEventLoop) -> None:
             )
 
 
-class Inflow(Generic[T]):
-    """Reads a socket in the loop's callback and wakes a task only for what the callback answers.
-
-    `take` is called whenever there is something to read, never while the task is at work; what comes then waits in the
-    kernel. One task waits; `close` comes before the socket's own.
+class Inflow:
+    """Calls `ready` in the loop's callback whenever there is something to read in a socket, from `resume` to `pause`;
+    what comes meanwhile waits in the kernel. `close` comes before the socket's own, and `closed` is called soon after.
     """
 
-    __slots__ = ("_is_on", "_loop", "_sock", "_take", "_waiting")
+    __slots__ = ("_closed", "_is_on", "_is_paused", "_loop", "_ready", "_sock")
 
-    def __init__(self, sock: socket.socket, take: Callable[[], T | None]) -> None:
+    def __init__(self, sock: socket.socket, ready: Callable[[], None], closed: Callable[[], None]) -> None:
         self._sock: socket.socket | None = sock
-        self._take = take
+        self._ready = ready
+        self._closed = closed
         self._loop = asyncio.get_running_loop()
-        self._waiting: trio.lowlevel.Task | None = None
+        self._is_paused = False
         self._is_on = False
 
-    async def wait(self) -> T:
-        """What `take` answers or raises next; ClosedResourceError once it is closed."""
-        if self._sock is None:
-            raise trio.ClosedResourceError
-        if not self._is_on:
-            self._loop.add_reader(self._sock, self._ready)
+    def resume(self) -> None:
+        """Without effect once it is closed."""
+        self._is_paused = False
+        if not self._is_on and self._sock is not None:
+            self._loop.add_reader(self._sock, self._look)
             self._is_on = True
-        self._waiting = trio.lowlevel.current_task()
-        found: T = await trio.lowlevel.wait_task_rescheduled(self._abort)
-        return found
+
+    def pause(self) -> None:
+        self._is_paused = True  # a short pause costs nothing
 
     def close(self) -> None:
-        """Idempotent; the task that waits is told."""
-        self._off()
-        self._sock = None
-        self._wake(outcome.Error(trio.ClosedResourceError()))
-
-    def _abort(self, _: Callable[[], Any]) -> trio.lowlevel.Abort:
-        self._waiting = None
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    def _ready(self) -> None:
-        if self._waiting is None:
+        """Idempotent."""
+        if self._sock is not None:
             self._off()
-            return
-        try:
-            found = self._take()
-        except Exception as error:
-            self._wake(outcome.Error(error))
-        else:
-            if found is not None:
-                self._wake(outcome.Value(found))
+            self._sock = None
+            self._loop.call_soon(self._closed)
+            del self._ready, self._closed  # whoever they belong to holds us
 
-    def _wake(self, what: outcome.Outcome[Any]) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            trio.lowlevel.reschedule(waiting, what)
+    def _look(self) -> None:
+        if self._is_paused:
+            self._off()
+        else:
+            self._ready()
 
     def _off(self) -> None:
         if self._is_on and self._sock is not None:

@@ -9,7 +9,7 @@ import trio
 
 from dorami_core.edge import engineio, websocket
 from dorami_core.edge.connection import WebSocketTransport
-from dorami_core.edge.peer import Ended
+from dorami_core.edge.peer import Ended, Later
 from dorami_core.edge.polling import Polling
 from dorami_core.edge.session import Session
 from dorami_core.edge.wire import Chunk, text_frame
@@ -28,14 +28,15 @@ class EngineTransport(WebSocketTransport):
         self._engine = session
         self._head = head
 
-    async def run(self) -> None:
+    async def serve(self) -> None:
         if self._engine.polling is None or await self._take_over(self._engine.polling):
-            await super().run()
+            self._begin()
 
-    async def _start(self) -> None:
+    def _start(self) -> Later | None:
         if not self._engine.has_begun:
             opening = text_frame(self._engine.begin(secrets.token_urlsafe(15), ()))
             self._engine.outbox.send_one(Chunk(self._head + opening))
+        return super()._start()
 
     async def _take_over(self, polling: Polling) -> bool:
         """`2probe`, `3probe`, `5`. Given up after 10 s, or when the session ends; False with the socket closed, and the

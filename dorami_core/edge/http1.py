@@ -130,6 +130,10 @@ class _Head:
             is_old = self.is_complete and self.parser.get_http_version() == "0.9"
             raise BadRequest(505 if is_old else 400) from error
 
+    def drop_parser(self) -> None:
+        """Nothing more comes. The two hold each other, and would wait for the garbage collector."""
+        del self.parser
+
 
 class HttpConnection:
     """Requests of one connection, one after another. `first` is what another process has read of it already."""
@@ -229,6 +233,7 @@ class HttpConnection:
             if head.body_size > max_bytes:
                 raise BadRequest(413)
         self._left = 0
+        head.drop_parser()
         return b"".join(head.body)
 
     async def _read_more(self) -> None:
@@ -262,6 +267,8 @@ class HttpConnection:
             arguments = dict(_arguments(query)) if query else {}
         except ValueError:
             raise BadRequest(400) from None
+        if self._left is not None:
+            head.drop_parser()
         return Request(method, path, arguments, headers, self._peer)
 
     def take_rest(self) -> bytes:

@@ -6,7 +6,6 @@ import socket
 import struct
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
 
 import attrs
 import trio
@@ -95,7 +94,7 @@ class Outbox:
         """The socket's own `send` while nothing waits. Whoever calls it tells `keep` of what was not taken."""
         self.lost: str | None = None
         """Why the connection was cut, or None."""
-        self.inflow: Inflow[Any] | None = None
+        self.inflow: Inflow | None = None
         """The other half of the socket, which ends with this one."""
 
     @property
@@ -181,13 +180,15 @@ class Outbox:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             except OSError:
                 self._closing = True
+        on_change = self._on_change
         self.close()
-        if self._on_change is not None:
-            self._on_change()
+        if on_change is not None:
+            on_change()
 
     def close(self) -> None:
         """Closes the socket; whoever waits for it gets ClosedResourceError. Idempotent."""
         self._closing = True
+        self._on_change = None  # it holds the session, which holds us
         self._clear()
         if self._ticket is not None:
             self._ticket.cancel()

@@ -7,6 +7,7 @@ import socket
 from dorami_core.base.errors import DoramiError
 from dorami_core.edge.connection import WebSocketTransport
 from dorami_core.edge.exchange import Answer, Exchange
+from dorami_core.edge.peer import Later
 from dorami_core.edge.plain import SUBPROTOCOLS, PlainSession
 from dorami_core.edge.upgrade import accept, handshake_of, websocket_refusal
 
@@ -18,8 +19,8 @@ class PlainTransport(WebSocketTransport):
         super().__init__(sock, session, first)
         self._plain = session
 
-    async def _start(self) -> None:
-        await self._plain.start()
+    def _start(self) -> Later | None:
+        return self._plain.start
 
 
 def serve_plain(exchange: Exchange) -> Answer | PlainTransport:

@@ -32,14 +32,15 @@ _BAD_STATUS = {413: "PAYLOAD_TOO_LARGE"}
 
 
 async def serve_connection(sock: socket.socket, peer: str, services: EdgeServices, first: bytes = b"") -> None:
-    """One accepted connection until its end; the socket is closed. Network errors end it quietly. `first` is what the
-    process that accepted it has read."""
+    """One accepted connection until its end, when the socket is closed, or until it is an open WebSocket. Network
+    errors end it quietly. `first` is what the process that accepted it has read."""
     counters = services.counters
     counters.open_connections += 1
+    transport: WebSocketTransport | None = None
     try:
         transport = await _serve_http(HttpConnection(sock, peer, first), services)
         if transport is not None:
-            await transport.run()
+            await transport.serve()
     except (OSError, trio.TooSlowError, trio.ClosedResourceError):
         counters.disconnects["http_error"] += 1
     except Exception:
@@ -47,7 +48,7 @@ async def serve_connection(sock: socket.socket, peer: str, services: EdgeService
         log.exception("edge.connection_failed", address=peer)
     finally:
         counters.open_connections -= 1
-        if sock.fileno() >= 0:
+        if transport not in services.transports and sock.fileno() >= 0:
             sock.close()
 
 

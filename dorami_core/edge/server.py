@@ -15,6 +15,7 @@ from dorami_core.base.clock import Clock, SystemClock
 from dorami_core.base.errors import ErrorCatalogue
 from dorami_core.base.peers import Proxies
 from dorami_core.base.settings import EdgeSettings
+from dorami_core.edge.connection import WebSocketTransport
 from dorami_core.edge.counters import EdgeCounters
 from dorami_core.edge.handover import Handover
 from dorami_core.edge.outbox import OutboxLimits
@@ -79,41 +80,46 @@ async def serve_edge(
             workers, worker_scope = await outer.start(_run_workers, stop)
             rooms.bind(workers)
             wheel = TimerWheel(_tick_s(settings))
-            services = EdgeServices(
-                settings=settings,
-                hosts=frozenset(name.lower() for name in hosts),
-                cors_origins=frozenset(origin.lower().rstrip("/") for origin in cors_origins),
-                proxies=proxies,
-                web_port=web_port,
-                authenticator=authenticator,
-                admission=admission or OpenDoor(),
-                recovery=recovery,
-                sockets=sockets,
-                rooms=rooms,
-                video=video,
-                catalogue=catalogue,
-                clock=clock or SystemClock(),
-                counters=counters,
-                limits=OutboxLimits(settings.queue_max_bytes, settings.stall_s, wheel.enter),
-                wheel=wheel,
-                sessions=sessions,
-                workers=workers,
-                flv_queue_max_bytes=flv_queue_max_bytes,
-                place=place,
-                exposition=exposition,
-            )
+            transports: set[WebSocketTransport] = set()
             try:
                 async with trio.open_nursery() as connections:
-                    connections.start_soon(services.wheel.run)
+                    services = EdgeServices(
+                        settings=settings,
+                        hosts=frozenset(name.lower() for name in hosts),
+                        cors_origins=frozenset(origin.lower().rstrip("/") for origin in cors_origins),
+                        proxies=proxies,
+                        web_port=web_port,
+                        authenticator=authenticator,
+                        admission=admission or OpenDoor(),
+                        recovery=recovery,
+                        sockets=sockets,
+                        rooms=rooms,
+                        video=video,
+                        catalogue=catalogue,
+                        clock=clock or SystemClock(),
+                        counters=counters,
+                        limits=OutboxLimits(settings.queue_max_bytes, settings.stall_s, wheel.enter),
+                        wheel=wheel,
+                        sessions=sessions,
+                        transports=transports,
+                        connections=connections,
+                        workers=workers,
+                        flv_queue_max_bytes=flv_queue_max_bytes,
+                        place=place,
+                        exposition=exposition,
+                    )
+                    connections.start_soon(wheel.run)
                     if place is not None:
-                        connections.start_soon(_take, place.handover, connections, services)
+                        connections.start_soon(_take, place.handover, services)
                     if listener is not None:
-                        connections.start_soon(_accept, listener, connections, services)
+                        connections.start_soon(_accept, listener, services)
                     connections.start_soon(recovery.run)
                     connections.start_soon(rooms.keep_house)
                     task_status.started(listener.getsockname()[1] if listener is not None else 0)
             finally:
-                services.sessions.end_all("going_down")
+                for transport in list(transports):
+                    transport.go_down()
+                sessions.end_all("going_down")
                 rooms.unbind()
                 worker_scope.deadline = trio.current_time() + _STOP_S
                 stop.set()
@@ -176,14 +182,14 @@ def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
     return sock
 
 
-async def _take(handover: Handover, nursery: trio.Nursery, services: EdgeServices) -> None:
+async def _take(handover: Handover, services: EdgeServices) -> None:
     """Connections that neighbours accepted are served as if they had come here."""
     while True:
         arrival = await handover.take()
-        nursery.start_soon(serve_connection, arrival.sock, arrival.peer, services, arrival.first)
+        services.connections.start_soon(serve_connection, arrival.sock, arrival.peer, services, arrival.first)
 
 
-async def _accept(listener: socket.socket, nursery: trio.Nursery, services: EdgeServices) -> None:
+async def _accept(listener: socket.socket, services: EdgeServices) -> None:
     """Takes all that wait at each wake-up. Without file descriptors the newcomer is closed by giving up a spare one,
     so that it learns at once and does not wait in the backlog."""
     spare = _open_spare()
@@ -208,7 +214,7 @@ async def _accept(listener: socket.socket, nursery: trio.Nursery, services: Edge
                     continue  # else the newcomer was gone before we looked (accept(2))
                 sock.setblocking(False)
                 services.counters.accepted += 1
-                nursery.start_soon(serve_connection, sock, address[0], services)
+                services.connections.start_soon(serve_connection, sock, address[0], services)
             await trio.lowlevel.checkpoint()
     finally:
         if spare is not None:

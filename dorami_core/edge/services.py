@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import trio
@@ -22,6 +22,9 @@ from dorami_core.edge.sessions import SessionTable
 from dorami_core.edge.sockets import SocketRegistry
 from dorami_core.edge.wheel import TimerWheel
 from dorami_core.media.sinks import ByteSink
+
+if TYPE_CHECKING:
+    from dorami_core.edge.connection import WebSocketTransport
 
 
 class Authenticator(Protocol):
@@ -81,6 +84,10 @@ class EdgeServices:
     limits: OutboxLimits
     wheel: TimerWheel
     sessions: SessionTable
+    transports: set[WebSocketTransport]
+    """All that are open."""
+    connections: trio.Nursery
+    """Where a connection is served while something has to be waited for."""
     workers: trio.Nursery
     """Where handlers, flushers and drains run; outlives the connections by up to a second."""
     flv_queue_max_bytes: int

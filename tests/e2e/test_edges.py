@@ -106,7 +106,9 @@ def test_each_has_all_the_files_that_it_may_have(edges: RunningDorami) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     for pid in (edges.process.pid, *(child.pid for child in children(edges))):
         assert psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
-        table = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("FDSize:"))
+        table = next(
+            line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("FDSize:")
+        )
         assert int(table.split()[1]) >= min(hard, 65_536), "it would grow under a crowd, while everybody waits"
 
 

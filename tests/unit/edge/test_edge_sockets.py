@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -494,7 +495,7 @@ async def count_tasks() -> int:
     return trio.lowlevel.current_statistics().tasks_living
 
 
-async def test_one_task_for_a_connection(tmp_path: Path) -> None:
+async def test_no_task_for_a_connection_that_is_silent(tmp_path: Path) -> None:
     async with running_edge(tmp_path, Studio().registry) as edge:
         await (await edge.viewer()).call("who")
         before = await count_tasks()
@@ -502,7 +503,32 @@ async def test_one_task_for_a_connection(tmp_path: Path) -> None:
             client = await edge.viewer()
             await client.join("/chat")
             await client.call("join", {"text": "live"})
-        assert await count_tasks() == before + 10
+        assert await count_tasks() == before
+
+
+async def test_nobody_leaves_anything_for_the_garbage_collector(tmp_path: Path) -> None:
+    """What a crowd leaves behind is freed at once."""
+    async with running_edge(tmp_path, Studio().registry) as edge:
+        await (await edge.viewer()).call("who")
+        await count_tasks()
+        gc.collect()
+        gc.disable()
+        try:
+            client = await edge.viewer()
+            await client.call("who")
+            await client.stream.aclose()
+            with trio.fail_after(60):
+                while edge.counters.open_connections > 1:
+                    await trio.lowlevel.checkpoint()
+            await count_tasks()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            found = [type(item).__module__ for item in gc.garbage]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert [name for name in found if name.startswith(("dorami_core", "httptools"))] == []
 
 
 def test_registration_is_checked() -> None:
