@@ -275,41 +275,47 @@ async def to_asyncio(fn: Callable[..., Awaitable[T]], *args: Any) -> T:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError("to_asyncio works only below dorami_core.runtime.run") from None
-    waiting = trio.lowlevel.current_task()
-    raise_cancel: Callable[[], Any] | None = None
-    task = loop.create_task(_call(fn, args), context=copy_context())
+    crossing = _Crossing(trio.lowlevel.current_task())
+    task = loop.create_task(crossing.run(fn, args), context=copy_context())
 
-    def finished(done: asyncio.Task[T]) -> None:
-        trio.lowlevel.reschedule(waiting, _outcome(done, raise_cancel))
-
-    def abort(raise_cancel_here: Callable[[], Any]) -> trio.lowlevel.Abort:
-        nonlocal raise_cancel
-        raise_cancel = raise_cancel_here
-        task.cancel()  # noqa: F821 - it is deleted only after the wait
+    def abort(raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
+        crossing.raise_cancel = raise_cancel
+        if not crossing.has_begun:  # and it never will
+            task.add_done_callback(lambda _: crossing.end(outcome.capture(raise_cancel)))
+        task.cancel()
         return trio.lowlevel.Abort.FAILED
 
-    task.add_done_callback(finished)
-    try:
-        result: T = await trio.lowlevel.wait_task_rescheduled(abort)
-        return result
-    finally:
-        # A task keeps its exception, and the exception's traceback this frame.
-        del task
+    result: T = await trio.lowlevel.wait_task_rescheduled(abort)
+    return result
 
 
-async def _call(fn: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
-    return await fn(*args)
+class _Crossing:
+    """One call to the asyncio side. It tells the waiting task itself: a done-callback would come a whole round of the
+    loop later, which is milliseconds under a crowd."""
 
+    __slots__ = ("_waiting", "has_begun", "raise_cancel")
 
-def _outcome(done: asyncio.Task[T], raise_cancel: Callable[[], Any] | None) -> outcome.Outcome[T]:
-    try:
-        return outcome.Value(done.result())
-    except asyncio.CancelledError as error:
-        if raise_cancel is not None:
-            cancelled: outcome.Outcome[T] = outcome.capture(raise_cancel)
-            return cancelled
-        own = AsyncioCancelled("asyncio code cancelled itself")
-        own.__cause__ = error
-        return outcome.Error(own)
-    except BaseException as error:
-        return outcome.Error(error)
+    def __init__(self, waiting: trio.lowlevel.Task) -> None:
+        self._waiting = waiting
+        self.has_begun = False
+        self.raise_cancel: Callable[[], Any] | None = None
+
+    async def run(self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
+        self.has_begun = True
+        self.end(await self._outcome(fn, args))
+
+    def end(self, result: outcome.Outcome[Any]) -> None:
+        trio.lowlevel.reschedule(self._waiting, result)
+
+    async def _outcome(self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> outcome.Outcome[Any]:
+        try:
+            return outcome.Value(await fn(*args))
+        except asyncio.CancelledError as error:
+            if self.raise_cancel is not None:
+                cancelled: outcome.Outcome[Any] = outcome.capture(self.raise_cancel)
+                return cancelled
+            own = AsyncioCancelled("asyncio code cancelled itself")
+            own.__cause__ = error
+            return outcome.Error(own)
+        except BaseException as error:
+            return outcome.Error(error)

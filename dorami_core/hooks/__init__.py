@@ -1,5 +1,6 @@
 """All that a plugin imports from the core."""
 
+from dorami_core.base.both import both
 from dorami_core.base.clock import Clock, SystemClock, iso
 from dorami_core.base.errors import DoramiError, ErrorCode, Lang, invalid
 from dorami_core.base.gathering import Gathering
@@ -102,6 +103,7 @@ __all__ = [
     "UserView",
     "ViewerId",
     "ViewerMinute",
+    "both",
     "from_json",
     "hookimpl",
     "hookspec",

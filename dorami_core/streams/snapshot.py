@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 import trio
 
+from dorami_core.base.both import both
 from dorami_core.base.clock import Clock
 from dorami_core.base.errors import DoramiError
 from dorami_core.base.structure import to_json, to_plain
@@ -43,11 +45,10 @@ class Snapshots:
 
     async def build(self, stream_key: str) -> dict[str, Any] | None:
         """None for an unknown stream. Everything in it is read after the call began."""
-        stream = await self._streams.find(stream_key)
+        stream, messages = await both(partial(self._streams.find, stream_key), partial(self._messages, stream_key))
         if stream is None:
             return None
         snapshot: dict[str, Any] = {"stream": to_json(describe(stream, self._viewers.count(stream_key)))}
-        messages = await self._messages(stream_key)
         if messages is not None:
             snapshot["messages"] = messages
         snapshot = await self._hooks.filter("filter_stream_snapshot", snapshot, stream=stream)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from dorami_catalog import pins, store
 from dorami_catalog.api import ProductView
 from dorami_catalog.model import ProductAdded, ProductDeleted, ProductEvent, ProductMoved, ProductPinned
-from dorami_core.hooks import Host, StreamView, to_json
+from dorami_core.hooks import Host, StreamView, both, to_json
 
 REMEMBERED = 10_000
 
@@ -67,10 +68,10 @@ class CatalogSockets:
 
     async def snapshot(self, value: dict[str, Any], stream: StreamView) -> dict[str, Any]:
         """The part of `join:stream`'s acknowledgement."""
-        products = await store.list_page(self._host.db, stream.stream_key, None, store.LIST_MAX)
-        shown = (await pins.find(self._host.db, stream.stream_key)).product_id
+        db, key = self._host.db, stream.stream_key
+        products, pin = await both(partial(store.list_page, db, key, None, store.LIST_MAX), partial(pins.find, db, key))
         return {
-            "pinnedProductId": None if shown is None else str(shown),
+            "pinnedProductId": None if pin.product_id is None else str(pin.product_id),
             **value,
             "products": [to_json(product) for product in products],
         }

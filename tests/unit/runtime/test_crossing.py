@@ -115,6 +115,31 @@ async def test_a_cancelled_scope_does_not_start_the_call() -> None:
     assert not called
 
 
+async def test_a_call_that_is_cancelled_before_asyncio_has_begun_it_ends() -> None:
+    """Both run in one batch of Trio's, in either order."""
+    called = ended = 0
+
+    async def mark() -> None:
+        nonlocal called
+        called += 1
+
+    async def call(scope: trio.CancelScope) -> None:
+        nonlocal ended
+        with scope:
+            await to_asyncio(mark)
+        ended += 1
+
+    async def cancel(scope: trio.CancelScope) -> None:
+        scope.cancel()
+
+    for _ in range(50):
+        scope = trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call, scope)
+            nursery.start_soon(cancel, scope)
+    assert (called, ended) == (0, 50)
+
+
 async def test_asyncio_that_cancels_itself_is_an_ordinary_error() -> None:
     async def cancel_myself() -> None:
         raise asyncio.CancelledError
