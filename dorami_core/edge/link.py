@@ -22,6 +22,7 @@ from dorami_core.hooks.sockets import Delivery
 
 log = structlog.get_logger()
 _WAITING_MAX = 10_000
+_KNOWN_MAX = 20_000
 _BATCH = 200
 _RETRY_S, _RETRY_MAX_S = 0.05, 2.0
 
@@ -85,7 +86,10 @@ class RedisLink:
         self._serial = 0
         self._waiting: deque[tuple[str, Draft]] = deque()
         self._more = trio.Event()
-        self._known: set[bytes] = set()
+        self._known: dict[bytes, None] = {}
+        """What was told alone although Redis may have taken it."""
+        self._early: set[bytes] = set()
+        """What was heard, of what Redis has not answered for yet."""
         self._said = self._heard = self._alone = self._losses = 0
 
     def statistics(self) -> LinkStatistics:
@@ -117,12 +121,13 @@ class RedisLink:
 
     # roomlog.Link
 
-    def say(self, said: Draft) -> None:
-        if len(self._waiting) >= _WAITING_MAX:
-            self._tell_alone(said)
-            return
+    def say(self, said: Draft) -> bool:
+        if not self.is_up or len(self._waiting) >= _WAITING_MAX:
+            self._alone += 1
+            return False
         self._waiting.append((self.new_origin(), said))
         self._more.set()
+        return True
 
     async def open(self, namespace: str, room: str) -> Window:
         await self._connected().subscribe(_channel(namespace, room))
@@ -185,23 +190,26 @@ class RedisLink:
     def _lose(self) -> None:
         assert self._hearing is not None
         self._losses += 1
-        self._known.clear()
         self._hearing.begin_alone()
         while self._waiting:
-            origin, said = self._waiting.popleft()
-            self._known.add(origin.encode())
-            self._tell_alone(said)
-
-    def _tell_alone(self, said: Draft) -> None:
-        assert self._hearing is not None
-        self._alone += 1
-        self._hearing.hear_alone(said)
+            name, said = self._waiting.popleft()
+            origin = name.encode()
+            if origin not in self._early:
+                self._known[origin] = None
+                self._alone += 1
+                self._hearing.hear_alone(said)
+        self._early.clear()
+        for old in list(self._known)[:-_KNOWN_MAX]:
+            del self._known[old]
 
     def _listen(self, channel: str, data: bytes) -> None:
         assert self._hearing is not None
         self._heard += 1
-        namespace = channel.split(":")[1]
-        self._hearing.hear(self._build(namespace, msgpack.unpackb(data, raw=True)))
+        fields = msgpack.unpackb(data, raw=True)
+        heard = self._build(channel.split(":")[1], fields)
+        if heard.is_own and self._waiting:
+            self._early.add(fields[4])
+        self._hearing.hear(heard)
 
     async def _publish(self) -> None:
         """What waits, in order; a call that fails leaves its events waiting, to be told alone."""
@@ -215,6 +223,7 @@ class RedisLink:
                 arguments += [said.namespace, said.room, origin, int(said.is_volatile), said.payload]
             await self._say([], arguments)
             self._said += len(batch)
+            self._early.clear()
             for _ in batch:
                 self._waiting.popleft()
 

@@ -35,6 +35,10 @@ class OutboxLimits:
     watch: Callable[[Outbox, float], Ticket] | None = None
 
 
+def _take_nothing(_: bytes) -> int:
+    raise BlockingIOError
+
+
 class Outbox:
     """Owns the sending half of a non-blocking socket and its close; without a socket (long polling) everything waits
     here until `take` or `attach`.
@@ -64,7 +68,7 @@ class Outbox:
         "_ticket",
         "inflow",
         "lost",
-        "ready",
+        "offer",
     )
 
     def __init__(
@@ -90,8 +94,9 @@ class Outbox:
         self._queued = 0
         self._serial = 0
         self._closing = False
-        self.ready: Send | None = None if sock is None else sock.send
-        """The socket's own `send` while nothing waits. Whoever calls it tells `keep` of what was not taken."""
+        self.offer: Send = _take_nothing if sock is None else sock.send
+        """The socket's own `send` while nothing waits, else one that takes nothing. Whoever calls it tells `keep` of
+        what was not taken."""
         self.lost: str | None = None
         """Why the connection was cut, or None."""
         self.inflow: Inflow | None = None
@@ -104,16 +109,34 @@ class Outbox:
     def send(self, joined: bytes, chunks: Sequence[Chunk], *, is_asked: bool = False) -> None:
         """Sends `joined`, which is all `chunks` in a row (the caller joins once for a whole room). `is_asked`: the peer
         has asked for it."""
-        if self.ready is not None:
-            try:
-                sent = self.ready(joined)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self.cut("peer_reset")
-                return
-            if sent == len(joined):
-                return
+        try:
+            sent = self.offer(joined)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.cut("peer_reset")
+            return
+        if sent != len(joined):
+            self._keep(chunks, sent)
+            if is_asked:
+                self._asked = min(self._asked + len(joined), ASKED_MAX_BYTES)
+            self._enforce()
+
+    def keep(self, chunks: Sequence[Chunk], taken: Taken) -> None:
+        """What `offer` took of these chunks in a row, by `send_to_all`; the rest waits."""
+        if isinstance(taken, OSError):
+            self.cut("peer_reset")
+        else:
+            self._keep(chunks, taken)
+            self._enforce()
+
+    @property
+    def is_waiting(self) -> bool:
+        """What is sent now waits, or is dropped."""
+        return self.offer is _take_nothing
+
+    def _keep(self, chunks: Sequence[Chunk], sent: int) -> None:
+        if not self.is_waiting:
             self._begin_queue(chunks, sent)
         elif self.lost is None and not self._closing:
             now = trio.current_time()
@@ -121,17 +144,6 @@ class Outbox:
                 self._put(chunk, now)
             if self._sock is None and self._on_change is not None:
                 self._on_change()
-        if is_asked:
-            self._asked = min(self._asked + len(joined), ASKED_MAX_BYTES)
-        self._enforce()
-
-    def keep(self, chunks: Sequence[Chunk], taken: Taken) -> None:
-        """What `ready` took of these chunks in a row, by `send_to_all`; the rest waits."""
-        if isinstance(taken, OSError):
-            self.cut("peer_reset")
-        else:
-            self._begin_queue(chunks, taken)
-            self._enforce()
 
     def send_one(self, chunk: Chunk) -> None:
         self.send(chunk.data, (chunk,))
@@ -166,7 +178,7 @@ class Outbox:
         """Nothing more will be sent: the socket's sending half is shut down when the queue is empty."""
         if not self._closing:
             self._closing = True
-            self.ready = None
+            self.offer = _take_nothing
             if self._queue is None:
                 self._shutdown()
 
@@ -202,12 +214,12 @@ class Outbox:
         self._queue = self._droppable = None
         self._rest = b""
         self._queued = self._asked = 0
-        self.ready = None if self._closing or self._sock is None else self._sock.send
+        self.offer = _take_nothing if self._closing or self._sock is None else self._sock.send
 
     def _begin_queue(self, chunks: Sequence[Chunk], sent: int) -> None:
         """The kernel took `sent` bytes of the chunks in a row: a chunk that was begun must be finished."""
         self._queue, self._droppable = OrderedDict(), deque()
-        self.ready = None
+        self.offer = _take_nothing
         self._since = now = trio.current_time()
         for chunk in chunks:
             if sent >= len(chunk.data):

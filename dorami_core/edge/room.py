@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from operator import attrgetter
 
 import trio
 
 from dorami_core.base.ids import ViewerId
-from dorami_core.base.sending import Send, send_to_all
+from dorami_core.base.sending import Taken, send_to_all
 from dorami_core.edge.gate import Gate
 from dorami_core.edge.message import Message
 from dorami_core.edge.outbox import Outbox
@@ -24,6 +25,7 @@ _BUSY_SHARE = 0.2
 _GATHERED_SHARE = 0.1
 """and then as long as sending takes no more than this, or `gather_max_s`."""
 _BUSY_WINDOW_S = 0.5
+_OFFER = attrgetter("offer")
 
 
 class Member:
@@ -72,11 +74,56 @@ class Tally:
         self.deliveries = self.encodes = self.flushes = self.messages = self.sends = 0
 
 
+class _Pass:
+    """A round's way through the members of one wire format, in the order in which they came.
+
+    It goes along the living dict and touches a member for its send alone, for whatever else is touched is out of the
+    processor's caches. Whoever comes or goes meanwhile calls `fix` first.
+    """
+
+    __slots__ = ("_crowd", "_members", "_numbers", "_rest", "at", "size")
+
+    def __init__(self, members: dict[Member, Outbox]) -> None:
+        self.size = len(members)
+        self.at = 0
+        """So many have had their turn."""
+        self._members = members
+        self._rest = iter(members.values())
+        self._crowd: list[Member] | None = None
+        self._numbers: dict[Member, int] | None = None
+
+    @property
+    def is_fixed(self) -> bool:
+        return self._crowd is not None
+
+    def is_along(self, members: dict[Member, Outbox]) -> bool:
+        return self._members is members
+
+    def fix(self) -> list[Member]:
+        """All those whom it is for, also when some have left."""
+        if self._crowd is None:
+            self._crowd = list(self._members)
+        return self._crowd
+
+    def next_outboxes(self, count: int) -> Iterator[Outbox]:
+        """Of those whose turn it is, once; not after `fix`."""
+        return islice(self._rest, count)
+
+    def outbox(self, number: int) -> Outbox:
+        """Of this one of them all; not after `fix`."""
+        return next(islice(self._members.values(), number, None))
+
+    def has_served(self, member: Member) -> bool:
+        if self._numbers is None:
+            self._numbers = {one: number for number, one in enumerate(self.fix())}
+        return self._numbers.get(member, self.size) < self.at
+
+
 class Room:
     """Members by wire format, each with its outbox; they all are to get what is pending.
 
     But for those who have run ahead: an acknowledgement takes along what its rooms have pending for this socket, and
-    the flusher later skips it. A round costs nothing for a member but its send.
+    the flusher later skips it.
     """
 
     __slots__ = (
@@ -85,8 +132,8 @@ class Room:
         "_busy_at",
         "_cost_s",
         "_flushed_at",
+        "_passes",
         "_running",
-        "_served",
         "_served_to",
         "_start",
         "early",
@@ -123,8 +170,8 @@ class Room:
         self._start = 0
         self._ahead: dict[Member, int] = {}
         """The number of the next message they are to get, of those for whom it is not the first pending one."""
-        self._served: set[Member] = set()
-        """Who has got what the round under way gives, up to the number `_served_to`."""
+        self._passes: list[_Pass] = []
+        """Of the round under way, which gives what is pending up to the number `_served_to`."""
         self._served_to = 0
         self._running = False
         self._cost_s = 0.0
@@ -138,7 +185,9 @@ class Room:
         return self._start + len(self.pending)
 
     def enter(self, member: Member) -> None:
-        self.members.setdefault(member.wire, {})[member] = member.outbox
+        members = self.members.setdefault(member.wire, {})
+        self._fix_passes(members)
+        members[member] = member.outbox
         if self.pending:
             self._ahead[member] = self.end
         self.empty_since = None
@@ -146,14 +195,19 @@ class Room:
     def exit(self, member: Member) -> None:
         members = self.members.get(member.wire)
         if members is not None:
+            self._fix_passes(members)
             members.pop(member, None)
             if not members:
                 del self.members[member.wire]
         self._ahead.pop(member, None)
-        self._served.discard(member)
         self.elsewhere.discard(member)
         if not self.members:
             self.empty_since = trio.current_time()
+
+    def _fix_passes(self, members: dict[Member, Outbox]) -> None:
+        for one in self._passes:
+            if one.is_along(members):
+                one.fix()
 
     def add(self, message: Message, spawn: Callable[[Room, str], None]) -> None:
         if not self.members:
@@ -178,7 +232,8 @@ class Room:
         """The number of the next message it is to get."""
         position = self._ahead.get(member)
         if position is None:
-            return self._served_to if member in self._served else self._start
+            is_served = any(one.has_served(member) for one in self._passes)
+            return self._served_to if is_served else self._start
         return position
 
     @property
@@ -219,50 +274,62 @@ class Room:
             chunks = [message.chunk(wire) for message in messages]
             tally.encodes += sum(message.encodes for message in messages) - known
             joined = b"".join([chunk.data for chunk in chunks])
-            crowd, outboxes = list(members), list(members.values())
-            for first in range(0, len(crowd), _YIELD_EVERY):
-                batch = crowd[first : first + _YIELD_EVERY]
-                if turn + len(batch) > _YIELD_EVERY:
+            way = _Pass(members)
+            self._passes.append(way)
+            while way.at < way.size:
+                count = min(_YIELD_EVERY, way.size - way.at)
+                if turn + count > _YIELD_EVERY:
                     await trio.lowlevel.checkpoint()
                     turn = 0
-                turn += len(batch)
+                turn += count
                 began = time.thread_time()
-                usual, to = batch, outboxes[first : first + _YIELD_EVERY]
-                if everyone is self or everyone.pending:
-                    usual, to = [], []
-                elif self._ahead or self.elsewhere or len(members) != len(crowd):
-                    usual = [m for m in batch if m in members and m not in self._ahead and m not in self.elsewhere]
-                    to = [members[member] for member in usual]
-                self._served.update(usual)
-                _send(to, joined, chunks)
-                tally.sends += len(usual)
-                tally.deliveries += len(usual) * len(chunks)
-                if len(usual) != len(batch):
-                    for member in batch:
-                        # joined in the middle of the round, or is to hear other rooms too, in one order
-                        if member in members and self._position(member) < end:
-                            send_all_pending(member)
+                sends = count
+                if everyone is self or everyone.pending or self._ahead or self.elsewhere or way.is_fixed:
+                    sends = self._serve_each(way, count, joined, chunks, everyone, send_all_pending)
+                else:
+                    for number, sent in _send(way.next_outboxes(count), joined):
+                        way.outbox(way.at + number).keep(chunks, sent)
+                way.at += count
+                tally.sends += sends
+                tally.deliveries += sends * len(chunks)
                 spent += time.thread_time() - began
         for _ in range(end - self._start):
             self.pending.popleft()
         self._start = end
-        self._served.clear()
+        self._passes = []
         self._ahead = {member: number for member, number in self._ahead.items() if number > end}
         self._cost_s = spent if not self._cost_s else 0.7 * self._cost_s + 0.3 * spent
 
+    def _serve_each(
+        self,
+        way: _Pass,
+        count: int,
+        joined: bytes,
+        chunks: list[Chunk],
+        everyone: Room,
+        send_all_pending: Callable[[Member], None],
+    ) -> int:
+        """Where some have run ahead, have come or gone in the middle of the round, or are to hear other rooms too, in
+        one order. How many were sent what the round gives, as it is."""
+        batch = way.fix()[way.at : way.at + count]
+        members = self.members.get(batch[0].wire, {})
+        usual: list[Member] = []
+        if everyone is not self and not everyone.pending:
+            usual = [m for m in batch if m in members and m not in self._ahead and m not in self.elsewhere]
+            for number, sent in _send([member.outbox for member in usual], joined):
+                usual[number].outbox.keep(chunks, sent)
+        if len(usual) != len(batch):
+            done = set(usual)
+            for member in batch:
+                if member in members and member not in done and self._position(member) < self._served_to:
+                    send_all_pending(member)
+        return len(usual)
 
-def _send(outboxes: list[Outbox], joined: bytes, chunks: list[Chunk]) -> None:
-    """`joined` is all chunks in a row."""
-    ways = [outbox.ready for outbox in outboxes]
-    if not all(ways):
-        for outbox in outboxes:
-            if outbox.ready is None:
-                outbox.send(joined, chunks)
-        outboxes = [outbox for outbox in outboxes if outbox.ready is not None]
-        ways = [outbox.ready for outbox in outboxes]
+
+def _send(outboxes: Iterable[Outbox], joined: bytes) -> list[tuple[int, Taken]]:
+    """The numbers of those who did not take all, and what they took."""
     size = len(joined)
-    taken = send_to_all(cast("list[Send]", ways), joined)
-    if taken.count(size) != len(taken):
-        for outbox, sent in zip(outboxes, taken, strict=True):
-            if sent != size:
-                outbox.keep(chunks, sent)
+    taken = send_to_all(map(_OFFER, outboxes), joined)
+    if taken.count(size) == len(taken):
+        return []
+    return [(number, sent) for number, sent in enumerate(taken) if sent != size]

@@ -59,8 +59,9 @@ class Link(Protocol):
 
     @property
     def is_up(self) -> bool: ...
-    def say(self, said: Draft) -> None:
-        """Never blocks; what cannot be told to the others comes back through `RoomIndex.hear_alone`."""
+    def say(self, said: Draft) -> bool:
+        """False where nobody else can be told: then it is to be heard here alone. Never blocks; what was taken and
+        cannot be told after all comes back through `RoomIndex.hear_alone`."""
         ...
 
     async def open(self, namespace: str, room: str) -> Window:

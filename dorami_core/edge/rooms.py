@@ -69,9 +69,7 @@ class RoomIndex:
         self._say(draft(CONTROL, EVERYONE, "cut", {"viewer": viewer, "reason": reason}, Delivery.LATEST))
 
     def _say(self, said: Draft) -> None:
-        if self.link is not None and self.link.is_up:
-            self.link.say(said)
-        else:
+        if self.link is None or not self.link.say(said):
             self.hear_alone(said)
 
     def statistics(self) -> RoomStatistics:

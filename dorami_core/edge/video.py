@@ -54,7 +54,7 @@ class FlvSink:
 
     @property
     def ready(self) -> Send | None:
-        return None if self._head or self._head_only else self._outbox.ready
+        return None if self._head or self._head_only or self._outbox.is_waiting else self._outbox.offer
 
     def keep(self, data: bytes, taken: Taken) -> None:
         self._outbox.keep((Chunk(data),), taken)

@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,51 @@ async def test_what_a_lost_connection_missed_is_told_and_nothing_twice(redis_url
         mine = here.heard()
         assert mine == [item for item in expected if item in mine]
         assert len(mine) + two.link.statistics().alone >= 100
+
+
+async def test_what_is_said_while_the_connection_is_gone_is_counted(tmp_path: Path, namespace: str) -> None:
+    async with processes(f"unix://{tmp_path}/none.sock", namespace, 1) as (one,):
+        listener = await one.listen("live")
+        one.say("alone")
+        await becomes(lambda: listener.heard() == ["alone"])
+        statistics = one.link.statistics()
+        assert (statistics.is_up, statistics.said, statistics.alone) == (False, 0, 1)
+
+
+@pytest.mark.parametrize("is_heard_first", [False, True])
+async def test_what_redis_took_without_an_answer_is_told_once(
+    redis_url: str, namespace: str, is_heard_first: bool
+) -> None:
+    """It may be heard before the connection is lost; and the connection that comes then may be lost too, before the
+    rooms are open."""
+    async with processes(redis_url, namespace, 1) as (one,):
+        listener = await one.listen("live")
+        say, reopen, attempts = one.link._say, one.rooms.reopen, 0
+
+        async def lose_the_answer(keys: Sequence[Any], arguments: Sequence[Any]) -> None:
+            one.link._say = say
+            if is_heard_first:
+                await say(keys, arguments)
+                await one.link.catch_up()
+            else:
+                await one.link.close(namespace, "live")
+                await say(keys, arguments)
+            raise DoramiError("UNAVAILABLE")
+
+        async def fail_once() -> None:
+            nonlocal attempts
+            attempts += 1
+            if attempts == 1:
+                raise DoramiError("UNAVAILABLE")
+            await reopen()
+
+        one.link._say = lose_the_answer
+        one.rooms.reopen = fail_once  # type: ignore[method-assign]
+        one.say("once")
+        await becomes(lambda: attempts == 2 and one.link.is_up)
+        one.say("next")
+        await becomes(lambda: listener.heard()[-1:] == ["next"])
+        assert listener.heard() == ["once", "next"]
 
 
 async def test_a_refused_script_is_said_here_once(redis_url: str, namespace: str) -> None:
