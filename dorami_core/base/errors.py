@@ -85,6 +85,13 @@ CORE_CODES = (
         retryable=True,
     ),
     ErrorCode(
+        "PLUGIN_TIMEOUT",
+        503,
+        "처리가 늦어지고 있어요. 잠시 뒤 다시 시도해 주세요.",
+        "This takes too long right now. Please try again in a moment.",
+        retryable=True,
+    ),
+    ErrorCode(
         "UNAVAILABLE",
         503,
         "잠시 연결할 수 없어요. 다시 시도해 주세요.",

@@ -29,6 +29,7 @@ CHOOSE_PREFIX = "choose_"
 EVENT_PREFIX = "on_"
 TX_SUFFIX = "_in_tx"
 REGISTER_PREFIX = "register_"
+RETRY_AFTER_MS = 1000
 
 
 @attrs.frozen
@@ -50,8 +51,12 @@ class _Count:
     seconds: float = 0.0
 
 
-class HookTimeout(Exception):
-    """An implementation took longer than its hook may."""
+class HookTimeout(DoramiError):
+    """An implementation took longer than its hook may: PLUGIN_TIMEOUT. What it was part of is refused and can be asked
+    again."""
+
+    def __init__(self, plugin: str) -> None:
+        super().__init__("PLUGIN_TIMEOUT", retry_after_ms=RETRY_AFTER_MS, plugin=plugin)
 
 
 class Dispatcher:
@@ -150,7 +155,7 @@ class Dispatcher:
         assert scope.cancelled_caught
         count.timeouts += 1
         log.error("hook.timeout", plugin=impl.plugin_name, hook=impl.function.__name__, limit_s=self._time_limit_s)
-        raise HookTimeout(f"{impl.plugin_name} took more than {self._time_limit_s} s")
+        raise HookTimeout(impl.plugin_name)
 
 
 def _call(impl: HookImpl, facts: dict[str, Any]) -> Any:

@@ -23,8 +23,9 @@ happens; raise `DoramiError` to refuse it. `adjust_*`, `filter_*`: take `value`,
 first answer that is not None. `*_in_tx`: inside the transaction, an error rolls it back. `on_*`: after the commit, from
 the outbox, at least once, in order per aggregate; be idempotent by `meta.id`.
 
-An implementation names only the arguments that it wants. It has five seconds. Order: the plugin that was registered
-last is called first; `@hookimpl(tryfirst=True)` and `trylast=True` change it. Wrappers are refused.
+An implementation names only the arguments that it wants. It has five seconds, then what it is part of is refused with
+PLUGIN_TIMEOUT, and an `on_*` is tried again. Order: the plugin that was registered last is called first;
+`@hookimpl(tryfirst=True)` and `trylast=True` change it. Wrappers are refused.
 """
 
 

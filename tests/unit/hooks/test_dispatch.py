@@ -6,7 +6,7 @@ import pluggy
 import pytest
 import trio
 
-from dorami_core.base.errors import DoramiError
+from dorami_core.base.errors import DoramiError, ErrorCatalogue
 from dorami_core.hooks import Plugin, hookimpl, hookspec
 from dorami_core.hooks.dispatch import Dispatcher, HookTimeout
 from dorami_core.hooks.loader import PluginError, in_order, make_manager
@@ -123,6 +123,25 @@ async def test_a_slow_subscriber_is_cut_and_the_others_are_not_disturbed(
     await dispatcher.deliver("first", "on_price_changed", event="a")
     assert first.seen == ["a"]
     assert next(row for row in dispatcher.statistics() if row.plugin == "second").timeouts == 1
+
+
+async def test_a_hook_that_takes_too_long_refuses_what_it_is_part_of(autojump_clock: trio.testing.MockClock) -> None:
+    """Nothing was changed, and who asked may ask again."""
+
+    class Slow(Plugin):
+        name = "slow"
+
+        @hookimpl
+        async def validate_price(self, value: int) -> None:
+            await trio.sleep_forever()
+
+    dispatcher = Dispatcher(make_manager([First(), Slow()]), time_limit_s=1)
+    with pytest.raises(DoramiError) as refused:
+        await dispatcher.authorize("validate_price", value=1)
+    assert (refused.value.code, refused.value.details) == ("PLUGIN_TIMEOUT", {"plugin": "slow"})
+    assert refused.value.retry_after_ms
+    row = ErrorCatalogue()["PLUGIN_TIMEOUT"]
+    assert (row.http_status, row.retryable) == (503, True)
 
 
 async def test_cancellation_passes_through_a_hook() -> None:
