@@ -6,6 +6,7 @@ import socket
 import struct
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
+from typing import ClassVar
 
 import attrs
 import trio
@@ -50,6 +51,9 @@ class Outbox:
     the bound, up to ASKED_MAX_BYTES. `on_change` is called once when the connection was cut, and without a socket
     whenever something was put in.
     """
+
+    changes: ClassVar[int] = 0
+    """How often any outbox of this process has changed its `offer`; while this stands still a list of them is good."""
 
     __slots__ = (
         "_asked",
@@ -178,7 +182,7 @@ class Outbox:
         """Nothing more will be sent: the socket's sending half is shut down when the queue is empty."""
         if not self._closing:
             self._closing = True
-            self.offer = _take_nothing
+            self._offer(_take_nothing)
             if self._queue is None:
                 self._shutdown()
 
@@ -214,12 +218,16 @@ class Outbox:
         self._queue = self._droppable = None
         self._rest = b""
         self._queued = self._asked = 0
-        self.offer = _take_nothing if self._closing or self._sock is None else self._sock.send
+        self._offer(_take_nothing if self._closing or self._sock is None else self._sock.send)
+
+    def _offer(self, send: Send) -> None:
+        self.offer = send
+        Outbox.changes += 1
 
     def _begin_queue(self, chunks: Sequence[Chunk], sent: int) -> None:
         """The kernel took `sent` bytes of the chunks in a row: a chunk that was begun must be finished."""
         self._queue, self._droppable = OrderedDict(), deque()
-        self.offer = _take_nothing
+        self._offer(_take_nothing)
         self._since = now = trio.current_time()
         for chunk in chunks:
             if sent >= len(chunk.data):

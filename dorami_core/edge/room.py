@@ -12,7 +12,7 @@ from operator import attrgetter
 import trio
 
 from dorami_core.base.ids import ViewerId
-from dorami_core.base.sending import Taken, send_to_all
+from dorami_core.base.sending import Send, Taken, send_to_all
 from dorami_core.edge.gate import Gate
 from dorami_core.edge.message import Message
 from dorami_core.edge.outbox import Outbox
@@ -78,17 +78,19 @@ class _Pass:
     """A round's way through the members of one wire format, in the order in which they came.
 
     It goes along the living dict and touches a member for its send alone, for whatever else is touched is out of the
-    processor's caches. Whoever comes or goes meanwhile calls `fix` first.
+    processor's caches; not even that where the room knows what all of them offer. Whoever comes or goes meanwhile calls
+    `fix` first.
     """
 
-    __slots__ = ("_crowd", "_members", "_numbers", "_rest", "at", "size")
+    __slots__ = ("_changes", "_crowd", "_members", "_numbers", "_rest", "at", "size")
 
-    def __init__(self, members: dict[Member, Outbox]) -> None:
+    def __init__(self, members: dict[Member, Outbox], offers: list[Send] | None) -> None:
         self.size = len(members)
         self.at = 0
         """So many have had their turn."""
         self._members = members
-        self._rest = iter(members.values())
+        self._changes = Outbox.changes
+        self._rest: Iterator[Send] | None = None if offers is None else iter(offers)
         self._crowd: list[Member] | None = None
         self._numbers: dict[Member, int] | None = None
 
@@ -105,8 +107,11 @@ class _Pass:
             self._crowd = list(self._members)
         return self._crowd
 
-    def next_outboxes(self, count: int) -> Iterator[Outbox]:
-        """Of those whose turn it is, once; not after `fix`."""
+    def next_offers(self, count: int) -> Iterator[Send]:
+        """Of those whose turn it is, each time from `at` on; not after `fix`."""
+        if self._rest is None or self._changes != Outbox.changes:
+            self._changes = Outbox.changes
+            self._rest = map(_OFFER, islice(self._members.values(), self.at, None))
         return islice(self._rest, count)
 
     def outbox(self, number: int) -> Outbox:
@@ -132,6 +137,8 @@ class Room:
         "_busy_at",
         "_cost_s",
         "_flushed_at",
+        "_offers",
+        "_offers_as_of",
         "_passes",
         "_running",
         "_served_to",
@@ -170,6 +177,9 @@ class Room:
         self._start = 0
         self._ahead: dict[Member, int] = {}
         """The number of the next message they are to get, of those for whom it is not the first pending one."""
+        self._offers: dict[WireFormat, list[Send]] = {}
+        """What all members offer, in their order, as of this many changes; kept where nothing changes for a round."""
+        self._offers_as_of = -1
         self._passes: list[_Pass] = []
         """Of the round under way, which gives what is pending up to the number `_served_to`."""
         self._served_to = 0
@@ -205,6 +215,8 @@ class Room:
             self.empty_since = trio.current_time()
 
     def _fix_passes(self, members: dict[Member, Outbox]) -> None:
+        """Somebody comes or goes."""
+        self._offers.clear()
         for one in self._passes:
             if one.is_along(members):
                 one.fix()
@@ -274,7 +286,7 @@ class Room:
             chunks = [message.chunk(wire) for message in messages]
             tally.encodes += sum(message.encodes for message in messages) - known
             joined = b"".join([chunk.data for chunk in chunks])
-            way = _Pass(members)
+            way = _Pass(members, self._known_offers(wire, members))
             self._passes.append(way)
             while way.at < way.size:
                 count = min(_YIELD_EVERY, way.size - way.at)
@@ -287,7 +299,7 @@ class Room:
                 if everyone is self or everyone.pending or self._ahead or self.elsewhere or way.is_fixed:
                     sends = self._serve_each(way, count, joined, chunks, everyone, send_all_pending)
                 else:
-                    for number, sent in _send(way.next_outboxes(count), joined):
+                    for number, sent in _send(way.next_offers(count), joined):
                         way.outbox(way.at + number).keep(chunks, sent)
                 way.at += count
                 tally.sends += sends
@@ -299,6 +311,16 @@ class Room:
         self._passes = []
         self._ahead = {member: number for member, number in self._ahead.items() if number > end}
         self._cost_s = spent if not self._cost_s else 0.7 * self._cost_s + 0.3 * spent
+
+    def _known_offers(self, wire: WireFormat, members: dict[Member, Outbox]) -> list[Send] | None:
+        if self._offers_as_of != Outbox.changes:
+            self._offers_as_of = Outbox.changes
+            self._offers.clear()
+            return None
+        offers = self._offers.get(wire)
+        if offers is None:
+            offers = self._offers[wire] = [outbox.offer for outbox in members.values()]
+        return offers
 
     def _serve_each(
         self,
@@ -316,7 +338,7 @@ class Room:
         usual: list[Member] = []
         if everyone is not self and not everyone.pending:
             usual = [m for m in batch if m in members and m not in self._ahead and m not in self.elsewhere]
-            for number, sent in _send([member.outbox for member in usual], joined):
+            for number, sent in _send([member.outbox.offer for member in usual], joined):
                 usual[number].outbox.keep(chunks, sent)
         if len(usual) != len(batch):
             done = set(usual)
@@ -326,10 +348,10 @@ class Room:
         return len(usual)
 
 
-def _send(outboxes: Iterable[Outbox], joined: bytes) -> list[tuple[int, Taken]]:
+def _send(offers: Iterable[Send], joined: bytes) -> list[tuple[int, Taken]]:
     """The numbers of those who did not take all, and what they took."""
     size = len(joined)
-    taken = send_to_all(map(_OFFER, outboxes), joined)
+    taken = send_to_all(offers, joined)
     if taken.count(size) == len(taken):
         return []
     return [(number, sent) for number, sent in enumerate(taken) if sent != size]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 from edge_harness import server_frame
+from trio.testing import wait_all_tasks_blocked
 
 from dorami_core.base.ids import ViewerId
 from dorami_core.edge.counters import EdgeCounters
@@ -309,3 +310,31 @@ async def test_delivery_decides_for_a_stalled_socket(hall: Hall) -> None:
     assert 1 < len(chats) < 100
     assert chats == list(range(200 - len(chats), 200))
     assert heard[0][0] == "fill"
+
+
+async def test_what_comes_while_something_waits_comes_after_it(hall: Hall) -> None:
+    """Also where the room has known for a while what everybody offers, and the socket has room again."""
+    async with trio.open_nursery() as nursery:
+        hall.open(nursery)
+        viewers = [await hall.viewer("live", name=f"g:{number}") for number in range(3)]
+        heard: list[list[Any]] = [[], [], []]
+
+        def read() -> None:
+            for viewer, items in zip(viewers, heard, strict=True):
+                items += ["long" if isinstance(item, str) else item for item in viewer.heard()]
+
+        for number in range(0, 100, 2):
+            for _ in range(3):  # the second one finds nothing changed since the first
+                hall.rooms.emit("/", "live", "say", number)
+                await wait_all_tasks_blocked()
+                read()
+            viewers[1].member.outbox.send_one(Chunk(hall.wire.event("/", "long", "x" * 100_000)))
+            read()
+            hall.rooms.emit("/", "live", "say", number + 1)
+            for _ in range(20):
+                read()
+                await wait_all_tasks_blocked()
+        said = [[number] * 3 + ["long", number + 1] for number in range(0, 100, 2)]
+        assert heard[1] == [item for items in said for item in items]
+        assert heard[0] == heard[2] == [item for item in heard[1] if item != "long"]
+        nursery.cancel_scope.cancel()
