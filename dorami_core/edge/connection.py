@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 import trio
@@ -85,7 +86,8 @@ class WebSocketTransport:
     def _start_work(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
         self._is_busy = True
         self._inflow.pause()
-        self._session.services.connections.start_soon(work, *args)
+        with suppress(RuntimeError):  # the server has just stopped; `go_down` comes next
+            self._session.services.connections.start_soon(work, *args)
 
     # what has to be waited for
 
