@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -135,7 +136,7 @@ class ChatStore:
                 msgspec.json.encode(body)[:-1],
                 hashlib.sha256(draft.message.encode()).hexdigest(),
                 timestamp,
-                uuid4().hex[:8],
+                secrets.token_hex(4),
                 limits.rate_count,
                 max(1, round(limits.window_s * 1000)),
                 0 if draft.client_id is None else 1,
@@ -174,7 +175,9 @@ class ChatStore:
 
     async def window(self, live_id: str, now: datetime) -> tuple[list[dict[str, Any]], RoomPosition]:
         """The history, and the place in the room after which nothing is in it."""
-        epoch, seq, texts = await self._window([f"chat:{live_id}:history"], [uuid4().hex[:8], live_id, HISTORY_SENT])
+        epoch, seq, texts = await self._window(
+            [f"chat:{live_id}:history"], [secrets.token_hex(4), live_id, HISTORY_SENT]
+        )
         since = iso(now - timedelta(seconds=HISTORY_S))
         messages = [message for text in texts if (message := json.loads(text))["timestamp"] >= since]
         return messages, RoomPosition(epoch.decode(), seq)

@@ -84,6 +84,8 @@ def has_bytes(value: Any) -> bool:
 
 def count_bytes(value: Any) -> int:
     """How many attachments are needed."""
+    if isinstance(value, PLAIN):
+        return 0
     if isinstance(value, (bytes, bytearray, memoryview)):
         return 1
     items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
