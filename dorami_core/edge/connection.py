@@ -21,8 +21,8 @@ _YIELD_EVERY = 100
 
 
 class WebSocketTransport:
-    """One viewer's WebSocket. It owns the socket from `begin` on and closes it, and is in `services.transports` until
-    it is over.
+    """One viewer's WebSocket. Once `serve` has begun it owns the socket, closes it, and is in `services.transports`
+    until it is over.
 
     Nearly all that comes is done with in the loop's callback. A task is there only while something has to be waited
     for; meanwhile nothing is read. `first` is what followed the request in the same read.
@@ -39,7 +39,7 @@ class WebSocketTransport:
         self._inflow = Inflow(sock, self._ready, self._closed)
 
     async def serve(self) -> None:
-        """Serves the session, also after this call; OSError where there is none."""
+        """Begins; from then on the loop's callbacks go on with it, and this call is over."""
         self._begin()
 
     def _begin(self) -> None:

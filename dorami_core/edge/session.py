@@ -288,7 +288,7 @@ class Session(Peer):
             self.polling.wake()
         super()._outbox_changed()
         if self.outbox.lost is not None and self.polling is not None:
-            # a WebSocket's own task does this; and rooms may be in the middle of a round just now
+            # a WebSocket's transport does this; and rooms may be in the middle of a round just now
             self.services.workers.start_soon(self._end_lost)
 
     async def _end_lost(self) -> None:
